@@ -1,0 +1,50 @@
+# Installs missing Debian packages, and keeps them from starting their daemons. Sourced by scripts/services.
+
+start_policy=/usr/sbin/policy-rc.d # asked by Debian's packages before they start a daemon
+start_policy_before=$start_policy.before-saga-services
+
+install_packages() {
+    say install "$*"
+    if ! type -P apt-get >/dev/null; then cannot_install "there is no apt-get here" "$@"; fi
+    if ((EUID == 0)); then
+        (install_as_root "$@") >&2
+    elif type -P sudo >/dev/null; then
+        sudo $([[ -t 0 ]] || echo -n) "$scripts/services" install "${names[@]}" ||
+            cannot_install "sudo apt-get failed" "$@"
+    else
+        cannot_install "that needs root, and there is no sudo" "$@"
+    fi
+}
+
+cannot_install() {
+    local why=$1
+    shift
+    die "missing packages: $*; cannot install them: $why.
+  Install them (on Debian: apt-get install $*), or name running servers in
+  SAGA_POSTGRES_URL, SAGA_AMQP_URL and SAGA_KAFKA_BROKERS."
+}
+
+install_as_root() {
+    export DEBIAN_FRONTEND=noninteractive
+    local apt=(apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+    forbid_daemons
+    "${apt[@]}" update || say install "apt-get update failed; trying with the package lists that are here"
+    "${apt[@]}" install --no-install-recommends -y "$@" >/dev/null || cannot_install "apt-get failed" "$@"
+    say install "done"
+}
+
+forbid_daemons() {
+    allow_daemons # what a run that was killed may have left
+    trap allow_daemons EXIT
+    if [[ -e $start_policy ]]; then mv "$start_policy" "$start_policy_before"; fi
+    printf '#!/bin/sh\n# Written by scripts/services for the time of one apt-get.\nexit 101\n' >"$start_policy"
+    chmod 755 "$start_policy"
+}
+
+allow_daemons() {
+    if [[ -e $start_policy_before ]]; then
+        mv "$start_policy_before" "$start_policy"
+    elif grep -qs 'Written by scripts/services' "$start_policy"; then
+        rm "$start_policy"
+    fi
+}

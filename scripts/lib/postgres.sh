@@ -1,0 +1,63 @@
+# PostgreSQL from Debian's package, durable as in production. Sourced by scripts/services.
+
+unset "${!PG@}" # settings for clients in the caller's environment are not meant for this server
+
+postgres_variable() { echo SAGA_POSTGRES_URL; }
+postgres_url() { echo "postgres://saga:saga@127.0.0.1:$(port_of postgres)/saga"; }
+postgres_port_kinds() { echo postgres; }
+postgres_user() { if ((EUID == 0)); then echo postgres; else id -un; fi; }
+postgres_signals() { echo INT QUIT; } # fast shutdown; immediate shutdown: no checkpoint, recovery on the next start
+
+postgres_identity() {
+    comm=postgres
+    marker=$(folder_of postgres)/data
+}
+
+postgres_missing_packages() { if [[ -z $(postgres_bin) ]]; then echo postgresql; fi; }
+
+# The newest version's folder of programs; Debian does not put them on the PATH.
+postgres_bin() {
+    local initdb
+    initdb=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
+    if [[ ! -x $initdb ]]; then initdb=$(type -P initdb || true); fi
+    if [[ -n $initdb ]]; then dirname "$(readlink -f "$initdb")"; fi
+}
+
+postgres_initialise() {
+    local bin data
+    bin=$(postgres_bin)
+    data=$(folder_of postgres)/data
+    (as_user_of postgres "$bin/initdb" -D "$data" -U saga --auth=trust --encoding=UTF8 --locale=C.UTF-8) || return
+    (as_user_of postgres "$bin/postgres" --single -D "$data" postgres) <<<'create database saga;' || return
+    echo "include '../settings.conf'" >>"$data/postgresql.conf"
+}
+
+postgres_before_launch() {
+    remove_stale_lock
+    cat >"$(folder_of postgres)/settings.conf" <<END
+listen_addresses = '127.0.0.1'
+port = $(port_of postgres)
+unix_socket_directories = ''
+max_connections = 300
+shared_buffers = 256MB
+max_wal_size = 2GB
+fsync = on
+track_activities = on
+log_line_prefix = '%m [%p] %d %a '
+END
+}
+
+# Postgres removes the lock file of a dead server itself, but not if another process now has that pid.
+remove_stale_lock() {
+    local file pid
+    file=$(folder_of postgres)/data/postmaster.pid
+    pid=$(head -n 1 "$file" 2>/dev/null || true)
+    if [[ -n $pid && $(cat "/proc/$pid/comm" 2>/dev/null) != postgres ]]; then rm -f "$file"; fi
+}
+
+postgres_command() { argv=("$(postgres_bin)/postgres" -D "$(folder_of postgres)/data"); }
+
+postgres_answers() {
+    PGCONNECT_TIMEOUT=3 "$(postgres_bin)/psql" -h 127.0.0.1 -p "$(port_of postgres)" -U saga -d saga -w -X -q \
+        -c 'select 1' >/dev/null 2>&1
+}

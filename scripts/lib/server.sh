@@ -1,0 +1,257 @@
+# What is the same for every server: its folder, its process, its life. Sourced by scripts/services.
+
+records=${SAGA_SERVICES_DIR:-$root/target/services}
+if [[ $records != /* ]]; then records=$PWD/$records; fi
+began=$EPOCHREALTIME
+ready_within=180 # seconds; a first start takes 10, but on a busy machine with cold disks several times that
+
+say() { printf 'services: %5.1f s  %-8s %s\n' "$(seconds_since "$began")" "$1" "$2" >&2; }
+
+die() {
+    printf 'services: %s\n' "$*" >&2
+    exit 1
+}
+
+seconds_since() {
+    local microseconds=$((${EPOCHREALTIME/./} - ${1/./}))
+    printf '%d.%06d' $((microseconds / 1000000)) $((microseconds % 1000000))
+}
+
+# ---- folders
+
+# The data lies with the records unless the users that run the servers cannot go there.
+find_data_root() {
+    data_root=$records
+    if [[ -f $records/location ]]; then data_root=$(<"$records/location"); fi
+}
+
+make_data_root() {
+    mkdir -p "$records/ports"
+    if [[ $data_root != "$records" && -d $data_root ]]; then return; fi
+    data_root=$records
+    if ((EUID == 0)) && ! others_can_enter "$records"; then
+        data_root=$(folder_outside)
+        echo "$data_root" >"$records/location"
+        say data "in $data_root, because other users cannot enter $records"
+    fi
+}
+
+others_can_enter() { setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$1"; }
+
+# A folder of the same name each time, so that it is found again after target/ was deleted.
+folder_outside() {
+    local folder
+    folder=${TMPDIR:-/tmp}/saga-services-$(checkout_name)
+    mkdir -p "$folder"
+    if [[ ! -O $folder ]] || ! others_can_enter "$folder"; then
+        die "cannot use $folder for data; set SAGA_SERVICES_DIR to a folder that every user can enter"
+    fi
+    echo "$folder"
+}
+
+checkout_name() { printf '%s' "$records" | sha256sum | cut -c1-8; }
+
+folder_of() { echo "$data_root/$1"; }
+log_of() { echo "$data_root/$1/log"; }
+pid_file_of() { echo "$data_root/$1.pid"; }
+
+own_folder() {
+    local name=$1 user
+    user=$("${name}_user")
+    mkdir -p "$(folder_of "$name")"
+    if ((EUID == 0)); then chown "$user:" "$(folder_of "$name")"; fi
+}
+
+# Runs a command as the user that runs the server: its own user for root, otherwise whoever calls.
+as_user_of() {
+    local user
+    user=$("${1}_user")
+    shift
+    if ((EUID == 0)) && [[ $user != root ]]; then
+        exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@"
+    fi
+    exec "$@"
+}
+
+# ---- states
+
+# Named by the environment, and not the server that this checkout runs.
+is_external() {
+    local variable
+    variable=$("${1}_variable")
+    [[ -n ${!variable:-} ]] && ! { has_ports "$1" && [[ ${!variable} == "$("${1}_url")" ]]; }
+}
+
+is_up() { pid_of "$1" >/dev/null && "${1}_answers"; }
+
+# The pid file holds the pid and the time the process began: together they never mean someone else's process.
+pid_of() {
+    local name=$1 pid start
+    if read -r pid start 2>/dev/null <"$(pid_file_of "$name")" && [[ $start == "$(start_time "$pid")" ]]; then
+        echo "$pid"
+        return
+    fi
+    pid=$(find_lost_process "$name") || return 1
+    record_pid "$name" "$pid"
+    echo "$pid"
+}
+
+# Finds a server of ours without its pid file: target/ was deleted, or its start was cut short.
+find_lost_process() {
+    local comm marker file pid
+    has_ports "$1" || return 1
+    "${1//-/_}_identity"
+    while read -r file; do
+        pid=${file//[^0-9]/}
+        if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$comm" && -n $(start_time "$pid") ]]; then
+            echo "$pid"
+            return
+        fi
+    done < <(grep -lzxF -- "$marker" /proc/[0-9]*/cmdline 2>/dev/null || true)
+    return 1
+}
+
+record_pid() { echo "$2 $(start_time "$2")" >"$(pid_file_of "$1")" 2>/dev/null || true; }
+
+# In clock ticks since boot; empty if the process is gone, or dead and not yet collected by its parent.
+start_time() {
+    local stat fields
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    read -r -a fields <<<"${stat##*) }"
+    if [[ ${fields[0]} != Z ]]; then echo "${fields[19]}"; fi
+}
+
+# ---- life
+
+# Leaves the server answering, whatever state it was in.
+bring_up() {
+    local name=$1 pid
+    if is_up "$name"; then
+        say "$name" "is up: $("${name}_url")"
+        return
+    fi
+    lock "$name"
+    own_folder "$name"
+    if pid=$(pid_of "$name"); then
+        wait_until_up "$name" "$pid"
+        return
+    fi
+    choose_ports "$name"
+    initialise "$name"
+    "${name}_before_launch"
+    launch "$name"
+    wait_until_up "$name" "$(pid_of "$name")"
+    touch "$(folder_of "$name")/initialised"
+}
+
+# Data without the mark is left from a first start that did not finish: begin again.
+initialise() {
+    local name=$1 folder
+    folder=$(folder_of "$name")
+    if [[ -e $folder/initialised ]]; then return; fi
+    say "$name" "preparing data in $folder"
+    rm -rf "$folder/data"
+    : >"$folder/log"
+    "${name}_initialise" >>"$folder/log" 2>&1 || die_with_log "$name" "could not prepare its data"
+}
+
+# Starts the server in a session of its own, so that it outlives this script and its terminal.
+launch() {
+    local name=$1 argv
+    "${name//-/_}_command"
+    say "$name" "starting"
+    (as_user_of "${name%%-*}" setsid "${argv[@]}") </dev/null >>"$(log_of "${name%%-*}")" 2>&1 9>&- &
+    record_pid "$name" $!
+}
+
+wait_until_up() {
+    local name=$1 pid=$2 deadline=$((SECONDS + ready_within))
+    until "${name}_answers"; do
+        if [[ -z $(start_time "$pid") ]]; then die_with_log "$name" "ended while starting"; fi
+        if ((SECONDS > deadline)); then die_with_log "$name" "did not answer within $ready_within s"; fi
+        sleep 0.1
+    done
+    say "$name" "up: $("${name}_url")"
+}
+
+end_server() {
+    local name=$1
+    lock "$name"
+    # shellcheck disable=SC2046 # two words: the signals
+    set -- $("${name}_signals")
+    end_process "$name" "$1" 60
+    if [[ $name == rabbitmq ]]; then end_process rabbitmq-epmd TERM 10; fi
+}
+
+kill_server() {
+    local name=$1
+    lock "$name"
+    # shellcheck disable=SC2046 # two words: the signals
+    set -- $("${name}_signals")
+    end_process "$name" "$2" 10
+}
+
+wipe_server() {
+    end_server "$1"
+    rm -rf "$(folder_of "$1")/"{initialised,data}
+    say "$1" "data deleted"
+}
+
+# Sends the signal and waits; SIGKILL if that took too long. Only ever to a process that pid_of vouches for.
+end_process() {
+    local name=$1 signal=$2 patience=$3 pid deadline
+    if ! pid=$(pid_of "$name"); then return; fi
+    kill -s "$signal" "$pid" || die "$name: may not end process $pid; was it started by another user?"
+    deadline=$((SECONDS + patience))
+    while [[ -n $(start_time "$pid") ]]; do
+        if ((SECONDS > deadline)); then
+            say "$name" "still running $patience s after SIG$signal: SIGKILL"
+            kill -s KILL "$pid" 2>/dev/null || true
+            deadline=$((SECONDS + patience))
+        fi
+        sleep 0.05
+    done
+    rm -f "$(pid_file_of "$name")"
+    say "$name" "ended (SIG$signal)"
+}
+
+# One command at a time for one server. The lock ends with this (sub)shell; servers do not inherit it.
+lock() {
+    mkdir -p "$records"
+    exec 9>"$records/$1.lock"
+    flock 9
+}
+
+die_with_log() {
+    {
+        printf 'services: %s %s. The end of its log, %s:\n' "$1" "$2" "$(log_of "$1")"
+        tail -n 25 "$(log_of "$1")" | sed 's/^/    /'
+        printf 'If its data is damaged, begin with empty data: scripts/services wipe %s\n' "$1"
+    } >&2
+    exit 1
+}
+
+# ---- several servers at once
+
+run_lanes() {
+    lanes=()
+    start_lanes "$@"
+    wait_for_lanes
+}
+
+start_lanes() {
+    local action=$1 name
+    shift
+    for name in "$@"; do
+        ("$action" "$name") &
+        lanes+=($!)
+    done
+}
+
+wait_for_lanes() {
+    local lane failed=0
+    for lane in "${lanes[@]}"; do
+        wait "$lane" || failed=1
+    done
+    return "$failed"
+}
