@@ -1,0 +1,96 @@
+//! The contract that both sides share: which commands there are, who takes them, and which takes back which.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A service with one fence database. A command belongs to exactly one.
+///
+/// # Example: the service that keeps the stock
+///
+/// ```
+/// struct Inventory;
+///
+/// impl saga_core::Participant for Inventory {
+///     const NAME: &'static str = "inventory";
+/// }
+/// ```
+pub trait Participant: Send + Sync + 'static {
+    /// The participant's name, which is also where its commands are sent. Letters, digits, `.`, `_` and `-`.
+    const NAME: &'static str;
+}
+
+/// A request to one participant, and what it may answer.
+///
+/// # Example: a command with its reply and its refusal
+///
+/// ```
+/// # struct Inventory;
+/// # impl saga_core::Participant for Inventory { const NAME: &'static str = "inventory"; }
+/// use saga_core::Command;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct ReserveStock { order: u64, items: u32 }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Reserved { reservation: u64 }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct OutOfStock { left: u32 }
+///
+/// impl Command for ReserveStock {
+///     const TYPE: &'static str = "inventory.reserve.v1";
+///     type Participant = Inventory;
+///     type Reply = Reserved;
+///     type Refusal = OutOfStock;
+/// }
+/// ```
+pub trait Command: Serialize + DeserializeOwned + Send + 'static {
+    /// What the command is called on the wire. Give a changed body a new name.
+    const TYPE: &'static str;
+    /// Who takes this command.
+    type Participant: Participant;
+    /// What a participant answers when the work is done.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    /// What a participant answers when the business says no. It then had no effect.
+    type Refusal: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// Says in the contract, where both sides see it, which command takes back which.
+///
+/// The compiler checks that both belong to the same participant: an undo that reached another fence would be
+/// taken for "nothing to undo" while the effect stands. An undo answers nothing but "undone", and never refuses.
+///
+/// # Example: releasing undoes reserving
+///
+/// ```
+/// # use saga_core::{Command, Participant};
+/// # use serde::{Deserialize, Serialize};
+/// # struct Inventory;
+/// # impl Participant for Inventory { const NAME: &'static str = "inventory"; }
+/// # #[derive(Serialize, Deserialize)]
+/// # struct ReserveStock;
+/// # impl Command for ReserveStock {
+/// #     const TYPE: &'static str = "inventory.reserve.v1";
+/// #     type Participant = Inventory;
+/// #     type Reply = ();
+/// #     type Refusal = ();
+/// # }
+/// #[derive(Serialize, Deserialize)]
+/// struct ReleaseStock;
+///
+/// impl Command for ReleaseStock {
+///     const TYPE: &'static str = "inventory.release.v1";
+///     type Participant = Inventory;
+///     type Reply = ();
+///     type Refusal = ();
+/// }
+///
+/// impl saga_core::Undoes<ReserveStock> for ReleaseStock {}
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not undo `{C}`",
+    label = "not the undo of this step's command",
+    note = "say so beside the command: `impl Undoes<{C}> for {Self} {{}}`; both must belong to one participant"
+)]
+pub trait Undoes<C: Command>: Command<Reply = (), Participant = C::Participant> {}

@@ -1,0 +1,571 @@
+//! Commands and replies to envelopes and back. `docs/wire.md` describes the same for other languages.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Envelope, Headers, Payload};
+use crate::id::{CommandType, Destination, Direction, MessageId, SagaId, StepName};
+use crate::policy::Timestamp;
+
+/// A command on its way to a participant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandMessage {
+    /// The saga that asks.
+    pub saga: SagaId,
+    /// The step that asks.
+    pub step: StepName,
+    /// Do, undo or close.
+    pub direction: Direction,
+    /// Which try this is, from 1. Echoed by the reply.
+    pub attempt: u32,
+    /// What the body is.
+    pub command_type: CommandType,
+    /// Where the answer goes.
+    pub reply_to: Destination,
+    /// Past this instant of the orchestrator's database, a `Do` that no fence row knows is not run.
+    pub not_after: Timestamp,
+    /// The trace that this message belongs to.
+    pub trace: TraceParent,
+    /// The typed command as JSON; `null` for a close.
+    pub body: Payload,
+}
+
+impl CommandMessage {
+    /// The message's id, the same for every attempt.
+    pub fn id(&self) -> MessageId {
+        MessageId::command(self.saga, &self.step, self.direction)
+    }
+
+    /// Writes the command as an envelope to `destination`.
+    pub fn encode(self, destination: Destination) -> Envelope {
+        let id = self.id();
+        let mut headers = Headers::with_capacity(10);
+        headers.insert(header::WIRE, WIRE_VERSION);
+        headers.insert(header::KIND, KIND_COMMAND);
+        headers.insert(header::SAGA, self.saga.to_string());
+        headers.insert(header::STEP, self.step.as_str());
+        headers.insert(header::DIRECTION, self.direction.as_str());
+        headers.insert(header::ATTEMPT, self.attempt.to_string());
+        headers.insert(header::TYPE, self.command_type.as_str());
+        headers.insert(header::REPLY_TO, self.reply_to.as_str());
+        headers.insert(header::NOT_AFTER, self.not_after.as_micros().to_string());
+        headers.insert(header::TRACE_PARENT, self.trace.0);
+        Envelope {
+            id,
+            destination,
+            key: self.saga,
+            headers,
+            body: self.body.as_bytes().clone(),
+        }
+    }
+
+    /// Reads a command from an envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] names the header or body that is missing or wrong.
+    pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
+        let read = Reader::open(envelope, KIND_COMMAND)?;
+        Ok(CommandMessage {
+            saga: read.parsed(header::SAGA)?,
+            step: read.parsed(header::STEP)?,
+            direction: read.parsed(header::DIRECTION)?,
+            attempt: read.parsed(header::ATTEMPT)?,
+            command_type: read.parsed(header::TYPE)?,
+            reply_to: read.parsed(header::REPLY_TO)?,
+            not_after: Timestamp::from_micros(read.parsed(header::NOT_AFTER)?),
+            trace: read.trace(),
+            body: read.body()?,
+        })
+    }
+}
+
+/// A participant's answer on its way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyMessage {
+    /// The saga that asked.
+    pub saga: SagaId,
+    /// The step that asked.
+    pub step: StepName,
+    /// The direction that was asked for.
+    pub direction: Direction,
+    /// The attempt that is answered.
+    pub attempt: u32,
+    /// What became of it.
+    pub answer: Answer,
+    /// The trace of the command.
+    pub trace: TraceParent,
+}
+
+impl ReplyMessage {
+    /// Writes the reply as an envelope to `destination`.
+    pub fn encode(self, destination: Destination) -> Envelope {
+        let id = MessageId::reply(self.saga, &self.step, self.direction);
+        let (answer, body) = self.answer.into_parts();
+        let mut headers = Headers::with_capacity(8);
+        headers.insert(header::WIRE, WIRE_VERSION);
+        headers.insert(header::KIND, KIND_REPLY);
+        headers.insert(header::SAGA, self.saga.to_string());
+        headers.insert(header::STEP, self.step.as_str());
+        headers.insert(header::DIRECTION, self.direction.as_str());
+        headers.insert(header::ATTEMPT, self.attempt.to_string());
+        headers.insert(header::ANSWER, answer);
+        headers.insert(header::TRACE_PARENT, self.trace.0);
+        Envelope {
+            id,
+            destination,
+            key: self.saga,
+            headers,
+            body,
+        }
+    }
+
+    /// Reads a reply from an envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] names the header or body that is missing or wrong, or says that the answer is none that
+    /// its direction can have.
+    pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
+        let read = Reader::open(envelope, KIND_REPLY)?;
+        let direction = read.parsed(header::DIRECTION)?;
+        let answer = Answer::from_parts(read.text(header::ANSWER)?, read.body()?)?;
+        if !answer.answers(direction) {
+            return Err(DecodeError::WrongAnswer {
+                direction,
+                answer: answer.name(),
+            });
+        }
+        Ok(ReplyMessage {
+            saga: read.parsed(header::SAGA)?,
+            step: read.parsed(header::STEP)?,
+            direction,
+            attempt: read.parsed(header::ATTEMPT)?,
+            answer,
+            trace: read.trace(),
+        })
+    }
+}
+
+/// What a participant says to a command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The work is done; here is its reply.
+    Done(Payload),
+    /// The business said no; there was no effect.
+    Refused(Payload),
+    /// The effect is taken back, or never was and never will be.
+    Undone,
+    /// The work was not done and never will be.
+    Closed,
+    /// An external call is under way; nobody knows yet.
+    Running,
+    /// Something went wrong that is not the business's doing; nothing was stored.
+    Fault(Fault),
+}
+
+impl Answer {
+    /// The answer's name on the wire.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Answer::Done(_) => "done",
+            Answer::Refused(_) => "refused",
+            Answer::Undone => "undone",
+            Answer::Closed => "closed",
+            Answer::Running => "running",
+            Answer::Fault(Fault {
+                kind: FaultKind::Temporary,
+                ..
+            }) => "fault-temporary",
+            Answer::Fault(Fault {
+                kind: FaultKind::Permanent,
+                ..
+            }) => "fault-permanent",
+        }
+    }
+
+    /// Whether a command in this direction can have this answer at all.
+    pub const fn answers(&self, direction: Direction) -> bool {
+        match (direction, self) {
+            (Direction::Do, Answer::Done(_) | Answer::Refused(_) | Answer::Closed | Answer::Fault(_)) => true,
+            (Direction::Do, Answer::Undone | Answer::Running) => false,
+            (Direction::Undo, Answer::Undone | Answer::Fault(_)) => true,
+            (Direction::Undo, Answer::Done(_) | Answer::Refused(_) | Answer::Closed | Answer::Running) => {
+                false
+            }
+            (Direction::Close, _) => true,
+        }
+    }
+
+    fn into_parts(self) -> (&'static str, Bytes) {
+        let name = self.name();
+        let body = match self {
+            Answer::Done(payload) | Answer::Refused(payload) => payload.as_bytes().clone(),
+            Answer::Fault(fault) => fault.message.into(),
+            Answer::Undone | Answer::Closed | Answer::Running => Bytes::new(),
+        };
+        (name, body)
+    }
+
+    fn from_parts(name: &str, body: Payload) -> Result<Self, DecodeError> {
+        match name {
+            "done" => Ok(Answer::Done(body)),
+            "refused" => Ok(Answer::Refused(body)),
+            "undone" => Ok(Answer::Undone),
+            "closed" => Ok(Answer::Closed),
+            "running" => Ok(Answer::Running),
+            "fault-temporary" => Ok(Answer::Fault(Fault::temporary(body.as_text()))),
+            "fault-permanent" => Ok(Answer::Fault(Fault::permanent(body.as_text()))),
+            _ => Err(DecodeError::Header {
+                name: header::ANSWER,
+                value: name.into(),
+                why: "is no known answer".into(),
+            }),
+        }
+    }
+}
+
+/// Why a participant could not say yes or no.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// Whether trying again may help.
+    pub kind: FaultKind,
+    /// What happened, for a human. At most [`FAULT_BYTES_MAX`] bytes are kept.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault that may be gone at the next try: a lost connection, a lock, a service that is starting.
+    pub fn temporary(message: impl fmt::Display) -> Self {
+        Fault {
+            kind: FaultKind::Temporary,
+            message: shortened(message.to_string()),
+        }
+    }
+
+    /// A fault that no retry will mend: a bug, an impossible request. It parks the saga.
+    pub fn permanent(message: impl fmt::Display) -> Self {
+        Fault {
+            kind: FaultKind::Permanent,
+            message: shortened(message.to_string()),
+        }
+    }
+}
+
+/// Whether trying again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Trying again may help.
+    Temporary,
+    /// Trying again will not help; a human is needed.
+    Permanent,
+}
+
+/// A W3C trace context, so that one trace shows a saga over all its services.
+///
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TraceParent(String);
+
+impl TraceParent {
+    /// Takes a `traceparent` header's value if it has the right form: version 00, ids that are not zero.
+    pub fn parse(value: &str) -> Option<Self> {
+        let parts: Vec<&str> = value.split('-').collect();
+        let hex = |part: &str, length: usize| {
+            part.len() == length
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let zero = |part: &str| part.bytes().all(|b| b == b'0');
+        match parts.as_slice() {
+            ["00", trace, span, flags]
+                if hex(trace, 32) && hex(span, 16) && hex(flags, 2) && !zero(trace) && !zero(span) =>
+            {
+                Some(TraceParent(value.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A trace of the saga's own: its id is the trace's id, and the message's id names the span.
+    pub fn of_message(saga: SagaId, message: MessageId) -> Self {
+        let span = message.as_uuid().as_u64_pair().0;
+        TraceParent(format!("00-{}-{span:016x}-01", saga.as_uuid().simple()))
+    }
+
+    /// The same trace with the span of another message.
+    pub fn child(&self, message: MessageId) -> Self {
+        let span = message.as_uuid().as_u64_pair().0;
+        TraceParent(format!("{}{span:016x}{}", &self.0[..36], &self.0[52..]))
+    }
+
+    /// The header's value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An envelope that is no message of ours, or of a version that this build does not know.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A header is missing.
+    #[error("the header {0} is missing")]
+    Missing(&'static str),
+    /// A header's value makes no sense.
+    #[error("the header {name} has the value {value:?}, which {why}")]
+    Header {
+        /// The header's name.
+        name: &'static str,
+        /// What it holds, shortened.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The message was written by a newer version.
+    #[error("the message has wire version {0:?}, this build reads version 1; upgrade this service")]
+    NewerVersion(String),
+    /// The answer is none that its direction can have.
+    #[error("a command in direction {direction} cannot be answered with {answer:?}")]
+    WrongAnswer {
+        /// What was asked.
+        direction: Direction,
+        /// What was answered.
+        answer: &'static str,
+    },
+    /// The body is not text.
+    #[error(transparent)]
+    Body(#[from] super::PayloadError),
+}
+
+/// Reads one envelope's headers.
+struct Reader<'a>(&'a Envelope);
+
+impl<'a> Reader<'a> {
+    fn open(envelope: &'a Envelope, kind: &str) -> Result<Self, DecodeError> {
+        let read = Reader(envelope);
+        let wire = read.text(header::WIRE)?;
+        if wire != WIRE_VERSION {
+            return Err(DecodeError::NewerVersion(shortened(wire.to_owned())));
+        }
+        let found = read.text(header::KIND)?;
+        if found == kind {
+            return Ok(read);
+        }
+        let why = format!("is not {kind:?}, the only kind that is read here");
+        Err(DecodeError::Header {
+            name: header::KIND,
+            value: shortened(found.to_owned()),
+            why,
+        })
+    }
+
+    fn text(&self, name: &'static str) -> Result<&'a str, DecodeError> {
+        self.0.headers.value(name).ok_or(DecodeError::Missing(name))
+    }
+
+    fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<T, DecodeError> {
+        let value = self.text(name)?;
+        value.parse().map_err(|error: T::Err| DecodeError::Header {
+            name,
+            value: shortened(value.to_owned()),
+            why: format!("cannot be read: {error}"),
+        })
+    }
+
+    /// A missing or malformed trace context starts a new trace, as the W3C recommendation asks.
+    fn trace(&self) -> TraceParent {
+        let given = self
+            .0
+            .headers
+            .value(header::TRACE_PARENT)
+            .and_then(TraceParent::parse);
+        given.unwrap_or_else(|| TraceParent::of_message(self.0.key, self.0.id))
+    }
+
+    fn body(&self) -> Result<Payload, DecodeError> {
+        Ok(Payload::from_bytes(self.0.body.clone())?)
+    }
+}
+
+/// Cuts a text that came from outside to a length that fits every table, log line and header.
+fn shortened(mut text: String) -> String {
+    if text.len() > FAULT_BYTES_MAX {
+        let end = (0..=FAULT_BYTES_MAX)
+            .rev()
+            .find(|&end| text.is_char_boundary(end))
+            .unwrap_or(0);
+        text.truncate(end);
+    }
+    text.retain(|c| c != '\0');
+    text
+}
+
+/// The names of the headers, as `docs/wire.md` lists them.
+mod header {
+    pub(super) const WIRE: &str = "saga-wire";
+    pub(super) const KIND: &str = "saga-kind";
+    pub(super) const SAGA: &str = "saga-id";
+    pub(super) const STEP: &str = "saga-step";
+    pub(super) const DIRECTION: &str = "saga-direction";
+    pub(super) const ATTEMPT: &str = "saga-attempt";
+    pub(super) const TYPE: &str = "saga-type";
+    pub(super) const REPLY_TO: &str = "saga-reply-to";
+    pub(super) const NOT_AFTER: &str = "saga-not-after";
+    pub(super) const ANSWER: &str = "saga-answer";
+    pub(super) const TRACE_PARENT: &str = "traceparent";
+}
+
+/// The wire format's version. A reader takes only what it knows.
+const WIRE_VERSION: &str = "1";
+const KIND_COMMAND: &str = "command";
+const KIND_REPLY: &str = "reply";
+
+/// A fault's message travels and is stored; a stack trace of megabytes must not.
+pub const FAULT_BYTES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn saga() -> SagaId {
+        SagaId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001))
+    }
+
+    fn step() -> StepName {
+        StepName::new("reserve-stock").unwrap()
+    }
+
+    fn command() -> CommandMessage {
+        let id = MessageId::command(saga(), &step(), Direction::Do);
+        CommandMessage {
+            saga: saga(),
+            step: step(),
+            direction: Direction::Do,
+            attempt: 3,
+            command_type: CommandType::new("inventory.reserve.v1").unwrap(),
+            reply_to: Destination::new("orders.replies").unwrap(),
+            not_after: Timestamp::from_micros(1_700_000_000_000_000),
+            trace: TraceParent::of_message(saga(), id),
+            body: Payload::encode(&serde_json::json!({"order": "ü\u{0}"})).unwrap(),
+        }
+    }
+
+    fn reply(direction: Direction, answer: Answer) -> ReplyMessage {
+        let trace = TraceParent::of_message(saga(), MessageId::reply(saga(), &step(), direction));
+        ReplyMessage {
+            saga: saga(),
+            step: step(),
+            direction,
+            attempt: 2,
+            answer,
+            trace,
+        }
+    }
+
+    fn destination() -> Destination {
+        Destination::new("inventory").unwrap()
+    }
+
+    fn without(envelope: &Envelope, name: &str) -> Envelope {
+        let kept = envelope.headers.iter().filter(|(known, _)| *known != name);
+        let headers = kept.map(|(name, value)| (name.to_owned(), value)).collect();
+        Envelope {
+            headers,
+            ..envelope.clone()
+        }
+    }
+
+    #[test]
+    fn a_command_comes_back_as_it_was_sent() {
+        assert_eq!(
+            CommandMessage::decode(&command().encode(destination())).unwrap(),
+            command()
+        );
+    }
+
+    #[test]
+    fn every_answer_comes_back_as_it_was_given() {
+        let body = Payload::encode(&"because").unwrap();
+        let answers = [
+            (Direction::Do, Answer::Done(body.clone())),
+            (Direction::Do, Answer::Refused(body)),
+            (Direction::Undo, Answer::Undone),
+            (Direction::Close, Answer::Closed),
+            (Direction::Close, Answer::Running),
+            (Direction::Do, Answer::Fault(Fault::temporary("try again"))),
+            (Direction::Undo, Answer::Fault(Fault::permanent("a bug"))),
+        ];
+        for (direction, answer) in answers {
+            let sent = reply(direction, answer);
+            assert_eq!(
+                ReplyMessage::decode(&sent.clone().encode(destination())).unwrap(),
+                sent
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_no_reply() {
+        let forged = reply(Direction::Do, Answer::Undone).encode(destination());
+        assert!(matches!(
+            ReplyMessage::decode(&forged),
+            Err(DecodeError::WrongAnswer { .. })
+        ));
+    }
+
+    #[test]
+    fn a_missing_header_is_named() {
+        let envelope = command().encode(destination());
+        for (name, _) in envelope.headers.iter().filter(|(name, _)| *name != "traceparent") {
+            let error = CommandMessage::decode(&without(&envelope, name)).unwrap_err();
+            assert!(
+                matches!(error, DecodeError::Missing(missing) if missing == name),
+                "{name}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_wire_version_says_who_must_act() {
+        let mut envelope = without(&command().encode(destination()), "saga-wire");
+        envelope.headers.insert("saga-wire", "2");
+        let error = CommandMessage::decode(&envelope).unwrap_err();
+        assert!(error.to_string().contains("upgrade this service"), "{error}");
+    }
+
+    #[test]
+    fn a_malformed_trace_starts_a_new_one() {
+        let mut envelope = without(&command().encode(destination()), "traceparent");
+        envelope.headers.insert("traceparent", "00-short-01");
+        let trace = CommandMessage::decode(&envelope).unwrap().trace;
+        assert!(TraceParent::parse(trace.as_str()).is_some());
+        let zero = format!("00-{}-{}-01", "0".repeat(32), "1".repeat(16));
+        assert!(TraceParent::parse(&zero).is_none());
+    }
+
+    #[test]
+    fn a_child_span_keeps_the_trace() {
+        let parent = command().trace;
+        let child = parent.child(MessageId::reply(saga(), &step(), Direction::Do));
+        assert_eq!(child.as_str()[..36], parent.as_str()[..36]);
+        assert_ne!(child, parent);
+        assert!(TraceParent::parse(child.as_str()).is_some());
+    }
+
+    #[test]
+    fn a_fault_of_megabytes_is_cut_between_characters() {
+        let fault = Fault::temporary("é".repeat(1_000_000));
+        assert!(fault.message.len() <= FAULT_BYTES_MAX);
+        assert!(fault.message.chars().all(|c| c == 'é'));
+    }
+}

@@ -1,0 +1,308 @@
+//! The orchestrator's side of the database: sagas, their journal, their commands and their timers.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::definition::DefinitionRef;
+use crate::id::{BusinessKey, Direction, SagaId, StepName, Version};
+use crate::message::Envelope;
+use crate::policy::Timestamp;
+use crate::port::{OutboxRow, StoreError};
+
+/// Where a saga stands, as tables and lists show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Going forward.
+    Running,
+    /// Taking back what was done.
+    Compensating,
+    /// Waiting for a human.
+    Parked,
+    /// Ended with every effect.
+    Completed,
+    /// Ended with no effect that its definition undoes.
+    Compensated,
+}
+
+impl Status {
+    /// Every status, in the order of their declaration.
+    pub const ALL: [Status; 5] = [
+        Status::Running,
+        Status::Compensating,
+        Status::Parked,
+        Status::Completed,
+        Status::Compensated,
+    ];
+
+    /// The status's name in tables and on pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Compensating => "compensating",
+            Status::Parked => "parked",
+            Status::Completed => "completed",
+            Status::Compensated => "compensated",
+        }
+    }
+
+    /// Whether the saga has ended.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Status::Completed | Status::Compensated)
+    }
+}
+
+/// A saga as it is stored. What `state` and `data` hold is the core's business, not the store's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The saga.
+    pub id: SagaId,
+    /// The definition it began with.
+    pub definition: DefinitionRef,
+    /// How many transitions it has made.
+    pub version: Version,
+    /// Where it stands.
+    pub status: Status,
+    /// The machine's state, encoded.
+    pub state: Bytes,
+    /// The user's saga data, encoded.
+    pub data: Bytes,
+    /// Why it is parked; set exactly if `status` is [`Status::Parked`].
+    pub parked: Option<String>,
+}
+
+/// What [`Store::load`] found, and when.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The database's time.
+    pub now: Timestamp,
+    /// The sagas that exist, in no order.
+    pub sagas: Vec<Stored>,
+}
+
+/// One saga's part of a batch: all of it is stored, or none.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The saga.
+    pub id: SagaId,
+    /// Whether this starts the saga or moves it.
+    pub change: Change,
+    /// Its status afterwards.
+    pub status: Status,
+    /// Its state afterwards.
+    pub state: Bytes,
+    /// Its data afterwards.
+    pub data: Bytes,
+    /// Why it is parked afterwards; set exactly if `status` is [`Status::Parked`].
+    pub parked: Option<String>,
+    /// One entry for each transition, at least one. Versions follow one another; the last is the saga's new version.
+    pub journal: Vec<JournalEntry>,
+    /// Messages to send.
+    pub outbox: Vec<OutboxRow>,
+    /// Timers to arm or drop, at most one change for each step.
+    pub timers: Vec<TimerChange>,
+}
+
+/// Whether a commit starts a saga or moves one.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The saga is new.
+    Start(Start),
+    /// The saga was read at this version, and is moved only if it still has it.
+    Move {
+        /// The version it was read at.
+        expected: Version,
+    },
+}
+
+/// What is stored of a saga only once.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The definition it keeps.
+    pub definition: DefinitionRef,
+    /// What the business calls it, if anything.
+    pub key: Option<BusinessKey>,
+    /// A digest of the input; the same key with another input is an error.
+    pub input: Uuid,
+}
+
+/// One transition: what came, what was decided, and when. Folding the events again gives the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// The version that this transition made.
+    pub version: Version,
+    /// The event, encoded.
+    pub event: Bytes,
+    /// The `now` that the decision was made with.
+    pub now: Timestamp,
+    /// What was decided, in a few words for a human.
+    pub decision: String,
+}
+
+/// A timer of one step. A step has at most one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimerChange {
+    /// Sets the step's timer, or replaces the one it has.
+    Arm {
+        /// The step.
+        step: StepName,
+        /// What is awaited.
+        direction: Direction,
+        /// The attempt that is awaited.
+        attempt: u32,
+        /// How long from the commit on, by the database's clock.
+        after: Duration,
+    },
+    /// Removes the step's timer, if it has one.
+    Drop {
+        /// The step.
+        step: StepName,
+    },
+}
+
+impl TimerChange {
+    /// The step whose timer changes.
+    pub const fn step(&self) -> &StepName {
+        match self {
+            TimerChange::Arm { step, .. } | TimerChange::Drop { step } => step,
+        }
+    }
+}
+
+/// A timer whose time has come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TimerDue {
+    /// The saga.
+    pub saga: SagaId,
+    /// The step.
+    pub step: StepName,
+    /// What was awaited.
+    pub direction: Direction,
+    /// The attempt that was awaited.
+    pub attempt: u32,
+}
+
+/// What became of one commit of a batch that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// The saga is started or moved.
+    Stored,
+    /// A saga with this business key and the same input exists already; nothing was stored.
+    Existing(SagaId),
+}
+
+/// One commit of a batch was not stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Another worker moved the saga first. Load it and decide again.
+    #[error("another worker moved the saga first")]
+    Conflict,
+    /// The business key belongs to a saga that was started with another input.
+    #[error("the business key belongs to saga {0}, which was started with another input")]
+    KeyTaken(SagaId),
+    /// The database will never take this commit, and takes the others of the batch.
+    #[error("the store refused: {0}")]
+    Rejected(String),
+    /// The whole batch failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CommitError {
+    /// Whether the same commit may succeed later. A [`Conflict`](CommitError::Conflict) needs a new decision first.
+    pub const fn is_temporary(&self) -> bool {
+        match self {
+            CommitError::Store(error) => error.is_temporary(),
+            CommitError::Conflict | CommitError::KeyTaken(_) | CommitError::Rejected(_) => false,
+        }
+    }
+}
+
+/// Names a held reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeldId(pub Uuid);
+
+/// A reply for a saga whose definition the process that received it does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldReply {
+    /// The row's id.
+    pub id: HeldId,
+    /// The saga.
+    pub saga: SagaId,
+    /// The reply as it came.
+    pub envelope: Envelope,
+}
+
+/// Sagas, their journal, their outbox rows and their timers.
+///
+/// # Contract
+///
+/// - **Atomicity**: a [`Commit`] is stored whole or not at all, and a batch in one database transaction.
+/// - **Compare-and-set**: a move succeeds only if the stored version is the expected one. Journal, outbox and
+///   timers of a saga that lost the race are not written, and the other sagas of the batch are not harmed.
+/// - **Bad data is alone**: a commit that the database refuses is found, reported as
+///   [`CommitError::Rejected`], and the others are stored.
+/// - **Twice is once**: storing the same batch again gives `Conflict` (or the same `Existing`), never a second effect.
+///   A commit whose answer was lost is read back by key; it is reported as it is.
+/// - **Time is the database's**: `now`, due times and leases are computed by it.
+/// - **A dropped future** may or may not have had its effect.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes definitions known. Sagas refer to them by name, version and fingerprint.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Rejected`] if one is stored with the same name and version and another fingerprint, while a
+    /// saga of it has not ended; the message says which, and to give the changed definition a new version.
+    async fn register(&self, definitions: &[DefinitionRef]) -> Result<(), StoreError>;
+
+    /// Reads the database's time, and the sagas that exist of those asked for.
+    async fn load(&self, sagas: &[SagaId]) -> Result<Loaded, StoreError>;
+
+    /// Stores a batch of transitions, each whole or not at all: state, journal, messages to send, timers.
+    ///
+    /// Returns one result per commit, in the same order. `batch` holds each saga at most once. Claimed outbox
+    /// rows are left alone by sweepers for `lease`.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`], one for each commit that was not stored.
+    async fn commit(&self, batch: &[Commit], lease: Duration) -> Vec<Result<Committed, CommitError>>;
+
+    /// Takes up to `limit` timers that are due, of sagas with one of the `known` definitions, and leaves them to
+    /// the caller for `lease`; after that they are due again unless a commit changed them.
+    async fn due_timers(
+        &self,
+        known: &[DefinitionRef],
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<TimerDue>, StoreError>;
+
+    /// Keeps replies for a worker that knows their definition. Keeping one twice keeps it once.
+    async fn hold(&self, replies: &[HeldReply]) -> Result<(), StoreError>;
+
+    /// Reads up to `limit` held replies of sagas with one of the `known` definitions. They stay until dropped.
+    async fn held(&self, known: &[DefinitionRef], limit: usize) -> Result<Vec<HeldReply>, StoreError>;
+
+    /// Drops held replies that were taken into account.
+    async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError>;
+}
+
+/// A store that can start a saga inside a transaction of the caller's, so that both commit together.
+#[async_trait]
+pub trait StartIn: Store {
+    /// The caller's transaction.
+    type Tx: Send + ?Sized;
+
+    /// Stores the commit, which must be a start, in the caller's transaction; its outbox rows are not claimed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`]. The transaction stays usable after [`CommitError::KeyTaken`].
+    async fn start_in(&self, tx: &mut Self::Tx, start: &Commit) -> Result<Committed, CommitError>;
+}
