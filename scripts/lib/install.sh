@@ -1,4 +1,5 @@
-# Installs missing Debian packages, and keeps them from starting their daemons. Sourced by scripts/services.
+# Installs missing Debian packages, and keeps them from starting their daemons.
+# Sourced by the other scripts; run as a program, with the packages as arguments, by sudo.
 
 start_policy=/usr/sbin/policy-rc.d # asked by Debian's packages before they start a daemon
 start_policy_before=$start_policy.before-saga-services
@@ -7,10 +8,10 @@ install_packages() {
     say install "$*"
     if ! type -P apt-get >/dev/null; then cannot_install "there is no apt-get here" "$@"; fi
     if ((EUID == 0)); then
-        (install_as_root "$@") >&2
+        (install_as_root "$@")
     elif type -P sudo >/dev/null; then
-        sudo $([[ -t 0 ]] || echo -n) "$scripts/services" install "${names[@]}" ||
-            cannot_install "sudo apt-get failed" "$@"
+        if [[ -t 0 ]]; then sudo=(sudo); else sudo=(sudo -n); fi
+        "${sudo[@]}" bash "${BASH_SOURCE[0]}" "$@" || cannot_install "sudo failed" "$@"
     else
         cannot_install "that needs root, and there is no sudo" "$@"
     fi
@@ -26,14 +27,16 @@ cannot_install() {
 
 install_as_root() {
     export DEBIAN_FRONTEND=noninteractive
-    local apt=(apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+    local apt=(apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
     forbid_daemons
-    "${apt[@]}" update || say install "apt-get update failed; trying with the package lists that are here"
+    "${apt[@]}" update >&2 || say install "apt-get update failed; trying with the package lists that are here"
     "${apt[@]}" install --no-install-recommends -y "$@" >/dev/null || cannot_install "apt-get failed" "$@"
     say install "done"
 }
 
 forbid_daemons() {
+    exec 7<"${start_policy%/*}" # until this shell ends: two checkouts may install at the same time
+    flock 7
     allow_daemons # what a run that was killed may have left
     trap allow_daemons EXIT
     if [[ -e $start_policy ]]; then mv "$start_policy" "$start_policy_before"; fi
@@ -48,3 +51,9 @@ allow_daemons() {
         rm "$start_policy"
     fi
 }
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    set -euo pipefail
+    source "$(dirname "$0")/say.sh"
+    install_as_root "$@"
+fi

@@ -2,20 +2,7 @@
 
 records=${SAGA_SERVICES_DIR:-$root/target/services}
 if [[ $records != /* ]]; then records=$PWD/$records; fi
-began=$EPOCHREALTIME
 ready_within=180 # seconds; a first start takes 10, but on a busy machine with cold disks several times that
-
-say() { printf 'services: %5.1f s  %-8s %s\n' "$(seconds_since "$began")" "$1" "$2" >&2; }
-
-die() {
-    printf 'services: %s\n' "$*" >&2
-    exit 1
-}
-
-seconds_since() {
-    local microseconds=$((${EPOCHREALTIME/./} - ${1/./}))
-    printf '%d.%06d' $((microseconds / 1000000)) $((microseconds % 1000000))
-}
 
 # ---- folders
 
