@@ -25,8 +25,8 @@ pub use store::{
     Store, Stored, TimerChange, TimerDue,
 };
 pub use transport::{
-    Capabilities, Delivery, Lanes, PUBLISH_DEADLINE, PublishError, Redelivery, SettleError, Settlement,
-    Settler, SubscribeOptions, Subscription, Token, Transport, TransportError,
+    Capabilities, DEAD_REASON, Delivery, Lanes, PUBLISH_DEADLINE, PublishError, Redelivery, SettleError,
+    Settlement, Settler, SubscribeOptions, Subscription, Token, Transport, TransportError,
 };
 
 /// The largest body that is stored or sent unless configured otherwise: small enough for every broker's default

@@ -20,6 +20,8 @@ pub struct Capabilities {
     pub redelivery: Redelivery,
     /// Publishing to a destination that nobody declared is reported as [`PublishError::Temporary`].
     pub reports_unroutable: bool,
+    /// Each group gets every message. Without it all readers of a destination share its messages, whatever their group.
+    pub fan_out: bool,
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
 }
@@ -32,6 +34,7 @@ impl Capabilities {
             lanes: Lanes::None,
             redelivery: Redelivery::Individual,
             reports_unroutable: false,
+            fan_out: false,
             body_bytes_max,
         }
     }
@@ -58,6 +61,14 @@ impl Capabilities {
     pub const fn reports_unroutable(self) -> Self {
         Capabilities {
             reports_unroutable: true,
+            ..self
+        }
+    }
+
+    /// The same, giving every message to each group.
+    pub const fn fan_out(self) -> Self {
+        Capabilities {
+            fan_out: true,
             ..self
         }
     }
@@ -155,7 +166,7 @@ pub struct Delivery {
 pub enum Settlement {
     /// It is done with.
     Ack,
-    /// It goes to `<destination>.dead` with this reason in the header `saga-dead-reason`.
+    /// It goes to `<destination>.dead` with this reason in the header [`DEAD_REASON`].
     DeadLetter {
         /// Why, for a human.
         reason: String,
@@ -244,6 +255,9 @@ pub trait Settler: Send + Sync {
     /// If the future is dropped, each delivery may or may not be settled; those that are not come again.
     async fn settle(&self, batch: &[(Token, Settlement)]) -> Vec<Result<(), SettleError>>;
 }
+
+/// The header that says why a message is among the dead letters.
+pub const DEAD_REASON: &str = "saga-dead-reason";
 
 /// How long one publish with its confirm may take before it counts as unknown; a transport's default.
 pub const PUBLISH_DEADLINE: Duration = Duration::from_secs(10);
