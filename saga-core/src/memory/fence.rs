@@ -1,0 +1,221 @@
+//! The participant's fence in memory, and the transaction that its handlers work in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::TokioClock;
+use super::outbox::OutboxTable;
+use crate::fence::{FenceKey, FenceState};
+use crate::policy::Timestamp;
+use crate::port::{Backlog, Clock, Fence, FenceWrite, Outbox, OutboxRow, RowId, StoreError};
+
+/// A participant's database in memory: fence rows, outbox, and business data of type `D`.
+///
+/// A transaction has the rows and the data for itself, so a second copy of a command waits for the first, whatever
+/// its key. Clones share what is stored. Rows are never forgotten.
+pub struct MemoryFence<D> {
+    contents: Arc<Mutex<Contents<D>>>,
+    outbox: Arc<Mutex<OutboxTable>>,
+    runs: Arc<Mutex<HashMap<FenceKey, u32>>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Contents<D> {
+    rows: HashMap<FenceKey, FenceState>,
+    data: D,
+}
+
+/// A transaction of [`MemoryFence`]. It works on a copy of the data; dropped, it leaves nothing.
+pub struct MemoryTx<D> {
+    stored: OwnedMutexGuard<Contents<D>>,
+    keys: Vec<FenceKey>,
+    data: D,
+    mark: Option<D>,
+}
+
+impl<D> Clone for MemoryFence<D> {
+    fn clone(&self) -> Self {
+        MemoryFence {
+            contents: self.contents.clone(),
+            outbox: self.outbox.clone(),
+            runs: self.runs.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
+impl<D: Default> Default for MemoryFence<D> {
+    /// An empty fence on [`TokioClock`].
+    fn default() -> Self {
+        MemoryFence::new(D::default(), Arc::new(TokioClock::default()))
+    }
+}
+
+impl<D> MemoryFence<D> {
+    /// A fence without rows over the business data `data`, whose leases go by `clock`.
+    pub fn new(data: D, clock: Arc<dyn Clock>) -> Self {
+        let rows = HashMap::new();
+        MemoryFence {
+            contents: Arc::new(Mutex::new(Contents { rows, data })),
+            outbox: Arc::default(),
+            runs: Arc::default(),
+            clock,
+        }
+    }
+
+    /// What `key`'s row says, if there is one. Waits for a transaction that is open.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn row(&self, key: &FenceKey) -> Option<FenceState> {
+        self.contents.lock().await.rows.get(key).cloned()
+    }
+
+    /// The outbox rows that were set aside, each with its reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn dead_rows(&self) -> Vec<(OutboxRow, String)> {
+        self.outbox.lock().await.dead()
+    }
+}
+
+impl<D: Clone> MemoryFence<D> {
+    /// The business data as it was last committed. Waits for a transaction that is open.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn data(&self) -> D {
+        self.contents.lock().await.data.clone()
+    }
+}
+
+impl<D> MemoryTx<D> {
+    /// The business data as this transaction sees it.
+    pub fn data(&self) -> &D {
+        &self.data
+    }
+
+    /// The business data, to be changed.
+    pub fn data_mut(&mut self) -> &mut D {
+        &mut self.data
+    }
+}
+
+#[async_trait]
+impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
+    type Tx = MemoryTx<D>;
+
+    async fn begin(&self, keys: &[FenceKey]) -> Result<(MemoryTx<D>, Vec<Option<FenceState>>), StoreError> {
+        if keys.len() > KEYS_MAX || !keys.is_sorted_by(|a, b| a < b) {
+            return Err(StoreError::Rejected(
+                "fence keys must be sorted, distinct and at most 32".into(),
+            ));
+        }
+        let stored = self.contents.clone().lock_owned().await;
+        let states = keys.iter().map(|key| stored.rows.get(key).cloned()).collect();
+        let tx = MemoryTx {
+            data: stored.data.clone(),
+            keys: keys.to_vec(),
+            mark: None,
+            stored,
+        };
+        Ok((tx, states))
+    }
+
+    async fn savepoint(&self, tx: &mut MemoryTx<D>) -> Result<(), StoreError> {
+        tx.mark = Some(tx.data.clone());
+        Ok(())
+    }
+
+    async fn rollback(&self, tx: &mut MemoryTx<D>) -> Result<(), StoreError> {
+        let mark = tx.mark.clone();
+        tx.data = mark.ok_or_else(|| StoreError::Rejected("there is no savepoint to return to".into()))?;
+        Ok(())
+    }
+
+    async fn commit(
+        &self,
+        mut tx: MemoryTx<D>,
+        writes: &[FenceWrite],
+        lease: Duration,
+    ) -> Result<(), StoreError> {
+        if !writes.iter().map(|write| &write.key).eq(&tx.keys) {
+            return Err(StoreError::Rejected(
+                "the writes are not those of the transaction's keys".into(),
+            ));
+        }
+        let replies = || writes.iter().filter_map(|write| write.reply.as_ref());
+        let mut outbox = self.outbox.lock().await;
+        if let Some(mistake) = outbox.mistake(replies()) {
+            return Err(StoreError::Rejected(mistake));
+        }
+        outbox.insert(replies(), lease, self.clock.now());
+        tx.stored.data = tx.data;
+        let states = writes
+            .iter()
+            .filter_map(|write| Some((write.key.clone(), write.state.clone()?)));
+        tx.stored.rows.extend(states);
+        Ok(())
+    }
+
+    async fn count_runs(&self, keys: &[FenceKey]) -> Result<Vec<u32>, StoreError> {
+        let mut runs = self.runs.lock().await;
+        let counted = keys.iter().map(|key| {
+            let count = runs.entry(key.clone()).or_default();
+            *count += 1;
+            *count
+        });
+        Ok(counted.collect())
+    }
+
+    async fn forget_runs(&self, keys: &[FenceKey]) -> Result<(), StoreError> {
+        let mut runs = self.runs.lock().await;
+        for key in keys {
+            runs.remove(key);
+        }
+        Ok(())
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+}
+
+#[async_trait]
+impl<D: Send + 'static> Outbox for MemoryFence<D> {
+    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OutboxRow>, StoreError> {
+        let mut outbox = self.outbox.lock().await;
+        Ok(outbox.claim(limit, lease, self.clock.now()))
+    }
+
+    async fn delete(&self, rows: &[RowId]) -> Result<(), StoreError> {
+        self.outbox.lock().await.delete(rows);
+        Ok(())
+    }
+
+    async fn postpone(&self, rows: &[RowId], after: Duration, _why: &str) -> Result<(), StoreError> {
+        let mut outbox = self.outbox.lock().await;
+        outbox.postpone(rows, after, self.clock.now());
+        Ok(())
+    }
+
+    async fn set_aside(&self, rows: &[(RowId, String)]) -> Result<(), StoreError> {
+        self.outbox.lock().await.set_aside(rows);
+        Ok(())
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        Ok(self.outbox.lock().await.backlog(self.clock.now()))
+    }
+}
+
+/// What the port allows: Postgres keeps 64 subtransactions in fast memory, and a command may need two.
+const KEYS_MAX: usize = 32;

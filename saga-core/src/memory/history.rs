@@ -1,0 +1,105 @@
+//! What operators see of the store in memory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use super::tables::{Saga, Tables};
+use crate::definition::DefinitionRef;
+use crate::id::SagaId;
+use crate::policy::Timestamp;
+use crate::port::{
+    History, SagaDetails, SagaFilter, SagaSummary, Status, StoreError, StoreHealth, UnknownDefinition,
+};
+
+#[async_trait]
+impl History for MemoryStore {
+    async fn list(&self, filter: &SagaFilter, limit: usize) -> Result<Vec<SagaSummary>, StoreError> {
+        let tables = self.tables.lock().await;
+        let before = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let newest_first = tables.sagas.range((Bound::Unbounded, before)).rev();
+        Ok(newest_first
+            .map(|(_, saga)| saga)
+            .filter(|saga| shows(filter, saga))
+            .take(limit.min(PAGE_MAX))
+            .map(Saga::summary)
+            .collect())
+    }
+
+    async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError> {
+        let tables = self.tables.lock().await;
+        Ok(tables.sagas.get(&saga).map(|saga| SagaDetails {
+            summary: saga.summary(),
+            stored: saga.stored.clone(),
+            journal: saga.journal.clone(),
+        }))
+    }
+
+    async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {
+        let tables = self.tables.lock().await;
+        Ok(tables.health(known, self.clock.now()))
+    }
+}
+
+fn shows(filter: &SagaFilter, saga: &Saga) -> bool {
+    let stored = &saga.stored;
+    let wanted_name = filter
+        .name
+        .as_ref()
+        .is_none_or(|name| *name == stored.definition.name);
+    let wanted_status = filter.status.is_none_or(|status| status == stored.status);
+    let wanted_key = filter.key.is_none() || filter.key == saga.key;
+    wanted_name && wanted_status && wanted_key
+}
+
+impl Saga {
+    fn summary(&self) -> SagaSummary {
+        SagaSummary {
+            id: self.stored.id,
+            definition: self.stored.definition.clone(),
+            key: self.key.clone(),
+            status: self.stored.status,
+            version: self.stored.version,
+            parked: self.stored.parked.clone(),
+            started: self.started,
+            moved: self.moved,
+        }
+    }
+}
+
+impl Tables {
+    fn health(&self, known: &[DefinitionRef], now: Timestamp) -> StoreHealth {
+        let (parked, going): (Vec<_>, Vec<_>) = self
+            .unfinished()
+            .partition(|saga| saga.stored.status == Status::Parked);
+        let oldest = going.iter().min_by_key(|saga| saga.moved);
+        StoreHealth {
+            outbox: self.outbox.backlog(now),
+            oldest_waiting: oldest.map(|saga| (saga.stored.id, now.since(saga.moved))),
+            unfinished: going.len() as u64,
+            parked: parked.len() as u64,
+            held: self.held.len() as u64,
+            unknown: self.unknown(known),
+        }
+    }
+
+    fn unknown(&self, known: &[DefinitionRef]) -> Vec<UnknownDefinition> {
+        let mut counts = BTreeMap::new();
+        for saga in self.unfinished() {
+            *counts.entry(&saga.stored.definition).or_default() += 1;
+        }
+        counts.retain(|definition, _| !known.contains(definition));
+        counts
+            .into_iter()
+            .map(|(definition, unfinished)| UnknownDefinition {
+                definition: definition.clone(),
+                unfinished,
+            })
+            .collect()
+    }
+}
+
+/// What the port promises as the longest page.
+const PAGE_MAX: usize = 1_000;

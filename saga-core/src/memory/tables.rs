@@ -1,0 +1,266 @@
+//! The orchestrator's tables and what one commit does to them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::outbox::OutboxTable;
+use crate::definition::{DefinitionRef, Fingerprint};
+use crate::id::{BusinessKey, Direction, SagaId, SagaName, StepName, Version};
+use crate::policy::Timestamp;
+use crate::port::{
+    Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalLine, Start, Status, StoreError,
+    Stored, TimerChange, TimerDue,
+};
+
+/// Everything that a store remembers.
+#[derive(Clone, Default)]
+pub(super) struct Tables {
+    pub(super) definitions: BTreeMap<(SagaName, u32), Fingerprint>,
+    pub(super) sagas: BTreeMap<SagaId, Saga>,
+    keys: HashMap<(SagaName, BusinessKey), SagaId>,
+    timers: BTreeMap<(SagaId, StepName), Timer>,
+    pub(super) held: BTreeMap<HeldId, HeldReply>,
+    pub(super) outbox: OutboxTable,
+}
+
+/// One saga's row and its journal.
+#[derive(Clone)]
+pub(super) struct Saga {
+    pub(super) stored: Stored,
+    pub(super) key: Option<BusinessKey>,
+    input: Uuid,
+    pub(super) started: Timestamp,
+    pub(super) moved: Timestamp,
+    pub(super) journal: Vec<JournalLine>,
+}
+
+#[derive(Clone)]
+struct Timer {
+    direction: Direction,
+    attempt: u32,
+    due: Timestamp,
+}
+
+impl Tables {
+    pub(super) fn register(&mut self, definitions: &[DefinitionRef]) -> Result<(), StoreError> {
+        if let Some(changed) = definitions
+            .iter()
+            .find(|definition| self.runs_changed(definition))
+        {
+            return Err(StoreError::Rejected(format!(
+                "{changed} has changed while sagas of it are running; give the changed definition a new version"
+            )));
+        }
+        self.definitions.extend(definitions.iter().map(|definition| {
+            (
+                (definition.name.clone(), definition.version),
+                definition.fingerprint,
+            )
+        }));
+        Ok(())
+    }
+
+    /// Whether a saga that has not ended has this definition's name and version, and another fingerprint.
+    fn runs_changed(&self, definition: &DefinitionRef) -> bool {
+        self.unfinished().any(|saga| {
+            let pinned = &saga.stored.definition;
+            pinned.name == definition.name
+                && pinned.version == definition.version
+                && pinned.fingerprint != definition.fingerprint
+        })
+    }
+
+    /// The sagas that have not ended, parked ones included.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Saga> {
+        self.sagas
+            .values()
+            .filter(|saga| !saga.stored.status.is_terminal())
+    }
+
+    /// Stores one commit whole, or says why not and stores nothing.
+    pub(super) fn commit(
+        &mut self,
+        commit: &Commit,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Committed, CommitError> {
+        let read_at = match &commit.change {
+            Change::Start(start) => {
+                if let Some(existing) = self.existing(start)? {
+                    return Ok(existing);
+                }
+                if self.sagas.contains_key(&commit.id) {
+                    return Err(CommitError::Conflict);
+                }
+                0
+            }
+            Change::Move { expected } => {
+                let stored = self.sagas.get(&commit.id).map(|saga| saga.stored.version);
+                if stored != Some(*expected) {
+                    return Err(CommitError::Conflict);
+                }
+                *expected
+            }
+        };
+        if let Some(mistake) = mistake(commit, read_at).or_else(|| self.outbox.mistake(commit.outbox.iter()))
+        {
+            return Err(CommitError::Rejected(mistake));
+        }
+        self.write(commit, now);
+        self.outbox.insert(commit.outbox.iter(), lease, now);
+        Ok(Committed::Stored)
+    }
+
+    /// The saga that has the start's business key already, if its input is the same.
+    fn existing(&self, start: &Start) -> Result<Option<Committed>, CommitError> {
+        let Some(key) = &start.key else {
+            return Ok(None);
+        };
+        let owner = self.keys.get(&(start.definition.name.clone(), key.clone()));
+        match owner.and_then(|id| self.sagas.get(id)) {
+            None => Ok(None),
+            Some(saga) if saga.input == start.input => Ok(Some(Committed::Existing(saga.stored.id))),
+            Some(saga) => Err(CommitError::KeyTaken(saga.stored.id)),
+        }
+    }
+
+    fn write(&mut self, commit: &Commit, now: Timestamp) {
+        if let Change::Start(start) = &commit.change {
+            self.insert(commit.id, start, now);
+        }
+        if let Some(saga) = self.sagas.get_mut(&commit.id) {
+            saga.apply(commit, now);
+        }
+        for timer in &commit.timers {
+            self.set_timer(commit.id, timer, now);
+        }
+    }
+
+    fn insert(&mut self, id: SagaId, start: &Start, now: Timestamp) {
+        if let Some(key) = &start.key {
+            let name = start.definition.name.clone();
+            self.keys.insert((name, key.clone()), id);
+        }
+        self.sagas.insert(id, Saga::new(id, start, now));
+    }
+
+    fn set_timer(&mut self, saga: SagaId, change: &TimerChange, now: Timestamp) {
+        let row = (saga, change.step().clone());
+        match *change {
+            TimerChange::Arm {
+                direction,
+                attempt,
+                after,
+                ..
+            } => {
+                let due = now.plus(after);
+                self.timers.insert(
+                    row,
+                    Timer {
+                        direction,
+                        attempt,
+                        due,
+                    },
+                );
+            }
+            TimerChange::Drop { .. } => {
+                self.timers.remove(&row);
+            }
+        }
+    }
+
+    pub(super) fn due_timers(
+        &mut self,
+        known: &[DefinitionRef],
+        limit: usize,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Vec<TimerDue> {
+        let sagas = &self.sagas;
+        let due = self
+            .timers
+            .iter_mut()
+            .filter(|((saga, _), timer)| timer.due <= now && has_definition(sagas, saga, known));
+        due.take(limit)
+            .map(|((saga, step), timer)| {
+                timer.due = now.plus(lease);
+                TimerDue {
+                    saga: *saga,
+                    step: step.clone(),
+                    direction: timer.direction,
+                    attempt: timer.attempt,
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn held(&self, known: &[DefinitionRef], limit: usize) -> Vec<HeldReply> {
+        let held = self.held.values();
+        held.filter(|reply| has_definition(&self.sagas, &reply.saga, known))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+}
+
+fn has_definition(sagas: &BTreeMap<SagaId, Saga>, saga: &SagaId, known: &[DefinitionRef]) -> bool {
+    sagas
+        .get(saga)
+        .is_some_and(|saga| known.contains(&saga.stored.definition))
+}
+
+impl Saga {
+    /// A saga before its first transition.
+    fn new(id: SagaId, start: &Start, now: Timestamp) -> Self {
+        Saga {
+            stored: Stored {
+                id,
+                definition: start.definition.clone(),
+                version: 0,
+                status: Status::Running,
+                state: Default::default(),
+                data: Default::default(),
+                parked: None,
+            },
+            key: start.key.clone(),
+            input: start.input,
+            started: now,
+            moved: now,
+            journal: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, commit: &Commit, now: Timestamp) {
+        self.stored.version += commit.journal.len() as Version;
+        self.stored.status = commit.status;
+        self.stored.state = commit.state.clone();
+        self.stored.data = commit.data.clone();
+        self.stored.parked = commit.parked.clone();
+        self.moved = now;
+        self.journal
+            .extend(commit.journal.iter().map(|entry| JournalLine {
+                entry: entry.clone(),
+                at: now,
+                writer: WRITER.into(),
+            }));
+    }
+}
+
+/// Says what tables with constraints would refuse about a commit of a saga that was read at version `read_at`.
+fn mistake(commit: &Commit, read_at: Version) -> Option<String> {
+    let versions = commit.journal.iter().map(|entry| entry.version);
+    if commit.journal.is_empty() {
+        Some("a commit without a journal entry".into())
+    } else if !versions.eq((read_at..).skip(1).take(commit.journal.len())) {
+        Some(format!("journal versions that do not follow {read_at}"))
+    } else if commit.parked.is_some() != (commit.status == Status::Parked) {
+        Some("a reason for parking without the status, or the other way round".into())
+    } else {
+        None
+    }
+}
+
+/// Who wrote a journal line: there is only this process.
+const WRITER: &str = "memory";

@@ -1,0 +1,172 @@
+//! The transport in memory: a client of a broker that lives in this process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::broker::Broker;
+use crate::id::Destination;
+use crate::message::Envelope;
+use crate::port::{
+    BODY_BYTES_MAX, Capabilities, Delivery, Lanes, PublishError, SettleError, Settlement, Settler,
+    SubscribeOptions, Subscription, Token, Transport, TransportError,
+};
+
+/// A transport between the tasks of one process: named queues, whose readers share the messages.
+///
+/// A message that was not settled comes again, in its old place, when its subscription is dropped, severed or closed.
+///
+/// # Example: a message goes round
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use saga_core::id::{Destination, MessageId, SagaId};
+/// use saga_core::memory::MemoryTransport;
+/// use saga_core::message::{Envelope, Headers};
+/// use saga_core::port::{SubscribeOptions, Transport};
+/// use uuid::Uuid;
+///
+/// let transport = MemoryTransport::default();
+/// let inventory = Destination::new("inventory").unwrap();
+/// transport.declare(&[inventory.clone()]).await.unwrap();
+///
+/// let message = Envelope {
+///     id: MessageId::from_uuid(Uuid::from_u128(1)),
+///     destination: inventory.clone(),
+///     key: SagaId::from_uuid(Uuid::from_u128(2)),
+///     headers: Headers::default(),
+///     body: "hello".into(),
+/// };
+/// transport.publish(&[message.clone()]).await.remove(0).unwrap();
+///
+/// let options = SubscribeOptions { source: inventory, group: "stock".into(), in_flight_max: 10 };
+/// let mut subscription = transport.subscribe(options).await.unwrap();
+/// assert_eq!(subscription.receive(10).await.unwrap()[0].envelope, message);
+/// # });
+/// ```
+pub struct MemoryTransport(Arc<Client>);
+
+struct Client {
+    broker: Arc<Broker>,
+    number: u64,
+}
+
+impl Default for MemoryTransport {
+    /// A first client of a broker of its own.
+    fn default() -> Self {
+        MemoryTransport::of(Arc::default())
+    }
+}
+
+impl MemoryTransport {
+    fn of(broker: Arc<Broker>) -> Self {
+        let number = broker.open();
+        MemoryTransport(Arc::new(Client { broker, number }))
+    }
+
+    /// Another client of the same broker, as another process would be.
+    pub fn connect(&self) -> MemoryTransport {
+        MemoryTransport::of(self.0.broker.clone())
+    }
+
+    /// Cuts the connections of every client's subscriptions: tokens that are out become
+    /// [`Lost`](SettleError::Lost), and their messages come again.
+    pub fn sever(&self) {
+        self.0.broker.disconnect_all();
+    }
+}
+
+#[async_trait]
+impl Transport for MemoryTransport {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::least(BODY_BYTES_MAX)
+            .lanes(Lanes::PerDestination)
+            .reports_unroutable()
+    }
+
+    async fn declare(&self, destinations: &[Destination]) -> Result<(), TransportError> {
+        self.0.broker.declare(destinations);
+        Ok(())
+    }
+
+    async fn publish(&self, batch: &[Envelope]) -> Vec<Result<(), PublishError>> {
+        self.0.broker.publish(self.0.number, batch)
+    }
+
+    async fn subscribe(&self, options: SubscribeOptions) -> Result<Box<dyn Subscription>, TransportError> {
+        Ok(Box::new(MemorySubscription {
+            connection: Some(self.0.connect(&options)?),
+            client: self.0.clone(),
+            options,
+        }))
+    }
+
+    async fn close(&self) {
+        self.0.broker.close(self.0.number);
+    }
+}
+
+impl Client {
+    fn connect(&self, options: &SubscribeOptions) -> Result<u64, TransportError> {
+        self.broker.connect(self.number, options)
+    }
+}
+
+impl Drop for Client {
+    /// Comes after the last of its subscriptions.
+    fn drop(&mut self) {
+        self.broker.close(self.number);
+    }
+}
+
+struct MemorySubscription {
+    client: Arc<Client>,
+    options: SubscribeOptions,
+    connection: Option<u64>,
+}
+
+#[async_trait]
+impl Subscription for MemorySubscription {
+    async fn receive(&mut self, max: usize) -> Result<Vec<Delivery>, TransportError> {
+        let broker = &self.client.broker;
+        let connection = match self.connection {
+            Some(connection) => connection,
+            None => *self.connection.insert(self.client.connect(&self.options)?),
+        };
+        loop {
+            let changed = broker.changed();
+            let taken = broker
+                .take(connection, max)
+                .inspect_err(|_| self.connection = None)?;
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
+            changed.await;
+        }
+    }
+
+    fn settler(&self) -> Arc<dyn Settler> {
+        Arc::new(MemorySettler(self.client.broker.clone()))
+    }
+}
+
+impl Drop for MemorySubscription {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection {
+            self.client.broker.disconnect(connection);
+        }
+    }
+}
+
+struct MemorySettler(Arc<Broker>);
+
+#[async_trait]
+impl Settler for MemorySettler {
+    async fn settle(&self, batch: &[(Token, Settlement)]) -> Vec<Result<(), SettleError>> {
+        self.0.settle(batch)
+    }
+}
