@@ -153,21 +153,14 @@ mod tests {
             (Close, Some(Closed), answer(Answer::Closed)),
         ];
         for (direction, row, expected) in table {
-            assert_eq!(
-                decide(row.as_ref(), direction),
-                expected,
-                "{direction} on {row:?}"
-            );
+            assert_eq!(decide(row.as_ref(), direction), expected, "{direction} on {row:?}");
         }
     }
 
     #[test]
     fn a_local_handler_never_runs_on_a_row_that_an_external_one_began() {
         let verdict = decide(Some(&FenceState::Started), Direction::Do);
-        assert!(
-            matches!(verdict, Verdict::Answer(Answer::Fault(_))),
-            "{verdict:?}"
-        );
+        assert!(matches!(verdict, Verdict::Answer(Answer::Fault(_))), "{verdict:?}");
     }
 
     #[test]

@@ -79,10 +79,7 @@ impl FromStr for Direction {
         Direction::ALL
             .into_iter()
             .find(|direction| direction.as_str() == text)
-            .ok_or_else(|| NameError {
-                name: text.into(),
-                why: "is not one of do, undo, close",
-            })
+            .ok_or_else(|| NameError { name: text.into(), why: "is not one of do, undo, close" })
     }
 }
 
@@ -100,10 +97,7 @@ impl MessageId {
 
     /// The id of the answer to that command.
     pub fn reply(saga: SagaId, step: &StepName, direction: Direction) -> Self {
-        MessageId(Uuid::new_v5(
-            &saga.0,
-            format!("reply:{direction}:{step}").as_bytes(),
-        ))
+        MessageId(Uuid::new_v5(&saga.0, format!("reply:{direction}:{step}").as_bytes()))
     }
 
     /// Takes a UUID, as read from the wire or a table, as a message's id.
@@ -133,12 +127,7 @@ pub struct NameError {
 
 /// Checks what every name must keep: 1 to [`NAME_LENGTH_MAX`] ASCII letters, digits, `.`, `_`, `-`, `#`, `:` or `/`.
 fn check_name(name: &str, extra: &str) -> Result<(), NameError> {
-    let error = |why| {
-        Err(NameError {
-            name: name.chars().take(NAME_LENGTH_MAX).collect(),
-            why,
-        })
-    };
+    let error = |why| Err(NameError { name: name.chars().take(NAME_LENGTH_MAX).collect(), why });
     if name.is_empty() {
         return error("is empty");
     }
@@ -233,6 +222,11 @@ name!(
 );
 
 impl Destination {
+    /// Where the commands of `participant` are sent: the queue or topic of its name.
+    pub fn of(participant: &ParticipantName) -> Destination {
+        Destination(participant.0.clone())
+    }
+
     /// Where the messages go that this destination's readers cannot read: `<name>.dead`.
     pub fn dead_letters(&self) -> Destination {
         Destination(format!("{self}.dead").into())
@@ -253,12 +247,7 @@ impl BusinessKey {
     /// [`NameError`] says which rule the key breaks.
     pub fn new(key: impl AsRef<str>) -> Result<Self, NameError> {
         let key = key.as_ref();
-        let error = |why| {
-            Err(NameError {
-                name: key.chars().take(KEY_LENGTH_MAX).collect(),
-                why,
-            })
-        };
+        let error = |why| Err(NameError { name: key.chars().take(KEY_LENGTH_MAX).collect(), why });
         if key.is_empty() {
             return error("is empty");
         }

@@ -29,10 +29,7 @@ impl Timestamp {
 
     /// The instant `after` later.
     pub fn plus(self, after: Duration) -> Timestamp {
-        Timestamp(
-            self.0
-                .saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Timestamp(self.0.saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -81,10 +78,7 @@ impl Retry {
     ///
     /// More than a command gets, because giving up here needs a human.
     pub fn for_undo() -> Self {
-        Retry {
-            attempts: 20,
-            ..Retry::default()
-        }
+        Retry { attempts: 20, ..Retry::default() }
     }
 
     /// How often the command is sent at most, the first time included. At least 1.
@@ -104,19 +98,13 @@ impl Retry {
 
     /// How long all attempts may take together, counted from the first one. None by default.
     pub fn deadline(self, deadline: Duration) -> Self {
-        Retry {
-            deadline: Some(deadline),
-            ..self
-        }
+        Retry { deadline: Some(deadline), ..self }
     }
 
     /// For a pivot: once the attempts are spent, ask the participant to make a "no" final, and compensate if it
     /// was one. By default a pivot is asked for ever and shown in health, because only a human may decide.
     pub fn close_when_spent(self) -> Self {
-        Retry {
-            close_when_spent: true,
-            ..self
-        }
+        Retry { close_when_spent: true, ..self }
     }
 
     /// Names the first option that makes no sense, for the definition's builder.
@@ -201,14 +189,8 @@ mod tests {
         for (attempt, full) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1000), (40, 1000)] {
             for seed in 0..200 {
                 let pause = backoff.delay(attempt, seed);
-                assert!(
-                    pause <= Duration::from_millis(full),
-                    "attempt {attempt}: {pause:?}"
-                );
-                assert!(
-                    pause >= Duration::from_millis(full * 4 / 5),
-                    "attempt {attempt}: {pause:?}"
-                );
+                assert!(pause <= Duration::from_millis(full), "attempt {attempt}: {pause:?}");
+                assert!(pause >= Duration::from_millis(full * 4 / 5), "attempt {attempt}: {pause:?}");
             }
         }
     }
@@ -226,20 +208,8 @@ mod tests {
         let retry = Retry::default();
         assert_eq!(retry.mistake(), None);
         assert!(retry.attempts(0).mistake().unwrap().contains("attempts"));
-        assert!(
-            retry
-                .timeout(Duration::ZERO)
-                .mistake()
-                .unwrap()
-                .contains("timeout")
-        );
-        assert!(
-            retry
-                .deadline(Duration::ZERO)
-                .mistake()
-                .unwrap()
-                .contains("deadline")
-        );
+        assert!(retry.timeout(Duration::ZERO).mistake().unwrap().contains("timeout"));
+        assert!(retry.deadline(Duration::ZERO).mistake().unwrap().contains("deadline"));
         let upside_down = Backoff::new(Duration::from_secs(2), Duration::from_secs(1));
         assert!(retry.backoff(upside_down).mistake().unwrap().contains("backoff"));
     }

@@ -1,5 +1,18 @@
 //! What a user writes, and the plan it becomes.
+//!
+//! A saga is a list of steps, each the command of one participant. Before the pivot each step says how it is
+//! taken back; after it each must succeed in the end. The compiler checks that, and its message tells what to do.
 
+mod builder;
+mod error;
+mod plan;
 mod reference;
+mod script;
+mod step;
 
+pub use builder::{AfterPivot, BeforePivot, Builder, Group, saga};
+pub use error::DefinitionError;
+pub use plan::{Definition, Plan, Role, StepPlan, UndoPlan};
 pub use reference::{DefinitionRef, Fingerprint};
+pub(crate) use script::{Page, ScriptError};
+pub use step::{Compensate, NothingToUndo, Outcome, Retriable, Saga, Step};

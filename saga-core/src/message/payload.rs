@@ -29,9 +29,7 @@ impl Payload {
     ///
     /// [`PayloadError::Encode`] if `value` has no JSON form (a map whose keys are not text, say).
     pub fn encode<T: Serialize>(value: &T) -> Result<Self, PayloadError> {
-        serde_json::to_vec(value)
-            .map(|json| Payload(json.into()))
-            .map_err(PayloadError::Encode)
+        serde_json::to_vec(value).map(|json| Payload(json.into())).map_err(PayloadError::Encode)
     }
 
     /// Reads the body as a `T`.

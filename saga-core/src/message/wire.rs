@@ -53,13 +53,7 @@ impl CommandMessage {
         headers.insert(header::REPLY_TO, self.reply_to.as_str());
         headers.insert(header::NOT_AFTER, self.not_after.as_micros().to_string());
         headers.insert(header::TRACE_PARENT, self.trace.0);
-        Envelope {
-            id,
-            destination,
-            key: self.saga,
-            headers,
-            body: self.body.as_bytes().clone(),
-        }
+        Envelope { id, destination, key: self.saga, headers, body: self.body.as_bytes().clone() }
     }
 
     /// Reads a command from an envelope.
@@ -114,13 +108,7 @@ impl ReplyMessage {
         headers.insert(header::ATTEMPT, self.attempt.to_string());
         headers.insert(header::ANSWER, answer);
         headers.insert(header::TRACE_PARENT, self.trace.0);
-        Envelope {
-            id,
-            destination,
-            key: self.saga,
-            headers,
-            body,
-        }
+        Envelope { id, destination, key: self.saga, headers, body }
     }
 
     /// Reads a reply from an envelope.
@@ -134,10 +122,7 @@ impl ReplyMessage {
         let direction = read.parsed(header::DIRECTION)?;
         let answer = Answer::from_parts(read.text(header::ANSWER)?, read.body()?)?;
         if !answer.answers(direction) {
-            return Err(DecodeError::WrongAnswer {
-                direction,
-                answer: answer.name(),
-            });
+            return Err(DecodeError::WrongAnswer { direction, answer: answer.name() });
         }
         Ok(ReplyMessage {
             saga: read.parsed(header::SAGA)?,
@@ -177,14 +162,8 @@ impl Answer {
             Answer::Undone => "undone",
             Answer::Closed => "closed",
             Answer::Running => "running",
-            Answer::Fault(Fault {
-                kind: FaultKind::Temporary,
-                ..
-            }) => "fault-temporary",
-            Answer::Fault(Fault {
-                kind: FaultKind::Permanent,
-                ..
-            }) => "fault-permanent",
+            Answer::Fault(Fault { kind: FaultKind::Temporary, .. }) => "fault-temporary",
+            Answer::Fault(Fault { kind: FaultKind::Permanent, .. }) => "fault-permanent",
         }
     }
 
@@ -242,18 +221,12 @@ pub struct Fault {
 impl Fault {
     /// A fault that may be gone at the next try: a lost connection, a lock, a service that is starting.
     pub fn temporary(message: impl fmt::Display) -> Self {
-        Fault {
-            kind: FaultKind::Temporary,
-            message: shortened(message.to_string()),
-        }
+        Fault { kind: FaultKind::Temporary, message: shortened(message.to_string()) }
     }
 
     /// A fault that no retry will mend: a bug, an impossible request. It parks the saga.
     pub fn permanent(message: impl fmt::Display) -> Self {
-        Fault {
-            kind: FaultKind::Permanent,
-            message: shortened(message.to_string()),
-        }
+        Fault { kind: FaultKind::Permanent, message: shortened(message.to_string()) }
     }
 }
 
@@ -279,10 +252,7 @@ impl TraceParent {
     pub fn parse(value: &str) -> Option<Self> {
         let parts: Vec<&str> = value.split('-').collect();
         let hex = |part: &str, length: usize| {
-            part.len() == length
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         let zero = |part: &str| part.bytes().all(|b| b == b'0');
         match parts.as_slice() {
@@ -361,11 +331,7 @@ impl<'a> Reader<'a> {
             return Ok(read);
         }
         let why = format!("is not {kind:?}, the only kind that is read here");
-        Err(DecodeError::Header {
-            name: header::KIND,
-            value: shortened(found.to_owned()),
-            why,
-        })
+        Err(DecodeError::Header { name: header::KIND, value: shortened(found.to_owned()), why })
     }
 
     fn text(&self, name: &'static str) -> Result<&'a str, DecodeError> {
@@ -383,11 +349,7 @@ impl<'a> Reader<'a> {
 
     /// A missing or malformed trace context starts a new trace, as the W3C recommendation asks.
     fn trace(&self) -> TraceParent {
-        let given = self
-            .0
-            .headers
-            .value(header::TRACE_PARENT)
-            .and_then(TraceParent::parse);
+        let given = self.0.headers.value(header::TRACE_PARENT).and_then(TraceParent::parse);
         given.unwrap_or_else(|| TraceParent::of_message(self.0.key, self.0.id))
     }
 
@@ -399,10 +361,7 @@ impl<'a> Reader<'a> {
 /// Cuts a text that came from outside to a length that fits every table, log line and header.
 fn shortened(mut text: String) -> String {
     if text.len() > FAULT_BYTES_MAX {
-        let end = (0..=FAULT_BYTES_MAX)
-            .rev()
-            .find(|&end| text.is_char_boundary(end))
-            .unwrap_or(0);
+        let end = (0..=FAULT_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
         text.truncate(end);
     }
     text.retain(|c| c != '\0');
@@ -462,14 +421,7 @@ mod tests {
 
     fn reply(direction: Direction, answer: Answer) -> ReplyMessage {
         let trace = TraceParent::of_message(saga(), MessageId::reply(saga(), &step(), direction));
-        ReplyMessage {
-            saga: saga(),
-            step: step(),
-            direction,
-            attempt: 2,
-            answer,
-            trace,
-        }
+        ReplyMessage { saga: saga(), step: step(), direction, attempt: 2, answer, trace }
     }
 
     fn destination() -> Destination {
@@ -479,18 +431,12 @@ mod tests {
     fn without(envelope: &Envelope, name: &str) -> Envelope {
         let kept = envelope.headers.iter().filter(|(known, _)| *known != name);
         let headers = kept.map(|(name, value)| (name.to_owned(), value)).collect();
-        Envelope {
-            headers,
-            ..envelope.clone()
-        }
+        Envelope { headers, ..envelope.clone() }
     }
 
     #[test]
     fn a_command_comes_back_as_it_was_sent() {
-        assert_eq!(
-            CommandMessage::decode(&command().encode(destination())).unwrap(),
-            command()
-        );
+        assert_eq!(CommandMessage::decode(&command().encode(destination())).unwrap(), command());
     }
 
     #[test]
@@ -507,20 +453,14 @@ mod tests {
         ];
         for (direction, answer) in answers {
             let sent = reply(direction, answer);
-            assert_eq!(
-                ReplyMessage::decode(&sent.clone().encode(destination())).unwrap(),
-                sent
-            );
+            assert_eq!(ReplyMessage::decode(&sent.clone().encode(destination())).unwrap(), sent);
         }
     }
 
     #[test]
     fn an_answer_to_another_question_is_no_reply() {
         let forged = reply(Direction::Do, Answer::Undone).encode(destination());
-        assert!(matches!(
-            ReplyMessage::decode(&forged),
-            Err(DecodeError::WrongAnswer { .. })
-        ));
+        assert!(matches!(ReplyMessage::decode(&forged), Err(DecodeError::WrongAnswer { .. })));
     }
 
     #[test]
@@ -528,10 +468,7 @@ mod tests {
         let envelope = command().encode(destination());
         for (name, _) in envelope.headers.iter().filter(|(name, _)| *name != "traceparent") {
             let error = CommandMessage::decode(&without(&envelope, name)).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::Missing(missing) if missing == name),
-                "{name}: {error}"
-            );
+            assert!(matches!(error, DecodeError::Missing(missing) if missing == name), "{name}: {error}");
         }
     }
 

@@ -22,9 +22,8 @@ impl Clock for SystemClock {
         reason = "the one place where the framework reads the machine's clock"
     )]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::default().plus(since_epoch)
     }
 }
@@ -50,10 +49,7 @@ pub trait IdSource: Send + Sync + 'static {
 pub struct RandomIds;
 
 impl IdSource for RandomIds {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where the framework draws an id"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the framework draws an id")]
     fn uuid(&self) -> Uuid {
         Uuid::now_v7()
     }

@@ -13,6 +13,7 @@ mod outbox;
 mod store;
 mod transport;
 
+pub use crate::machine::Status;
 pub use clock::{Clock, IdSource, RandomIds, SystemClock};
 pub use error::StoreError;
 pub use fence::{Fence, FenceWrite};
@@ -21,8 +22,8 @@ pub use history::{
 };
 pub use outbox::{Backlog, Outbox, OutboxRow, RowId};
 pub use store::{
-    Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalEntry, Loaded, Start, StartIn, Status,
-    Store, Stored, TimerChange, TimerDue,
+    Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalEntry, Loaded, Start, StartIn, Store,
+    Stored, TimerChange, TimerDue,
 };
 pub use transport::{
     Capabilities, DEAD_REASON, Delivery, Lanes, PUBLISH_DEADLINE, PublishError, Redelivery, SettleError,

@@ -4,57 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::definition::DefinitionRef;
 use crate::id::{BusinessKey, Direction, SagaId, StepName, Version};
+use crate::machine::Status;
 use crate::message::Envelope;
 use crate::policy::Timestamp;
 use crate::port::{OutboxRow, StoreError};
-
-/// Where a saga stands, as tables and lists show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Going forward.
-    Running,
-    /// Taking back what was done.
-    Compensating,
-    /// Waiting for a human.
-    Parked,
-    /// Ended with every effect.
-    Completed,
-    /// Ended with no effect that its definition undoes.
-    Compensated,
-}
-
-impl Status {
-    /// Every status, in the order of their declaration.
-    pub const ALL: [Status; 5] = [
-        Status::Running,
-        Status::Compensating,
-        Status::Parked,
-        Status::Completed,
-        Status::Compensated,
-    ];
-
-    /// The status's name in tables and on pages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Status::Running => "running",
-            Status::Compensating => "compensating",
-            Status::Parked => "parked",
-            Status::Completed => "completed",
-            Status::Compensated => "compensated",
-        }
-    }
-
-    /// Whether the saga has ended.
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Status::Completed | Status::Compensated)
-    }
-}
 
 /// A saga as it is stored. What `state` and `data` hold is the core's business, not the store's.
 #[derive(Clone, Debug, PartialEq, Eq)]

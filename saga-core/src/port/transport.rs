@@ -41,10 +41,7 @@ impl Capabilities {
 
     /// The same, durable.
     pub const fn durable(self) -> Self {
-        Capabilities {
-            durable: true,
-            ..self
-        }
+        Capabilities { durable: true, ..self }
     }
 
     /// The same with ordered lanes.
@@ -59,18 +56,12 @@ impl Capabilities {
 
     /// The same, reporting destinations that nobody declared.
     pub const fn reports_unroutable(self) -> Self {
-        Capabilities {
-            reports_unroutable: true,
-            ..self
-        }
+        Capabilities { reports_unroutable: true, ..self }
     }
 
     /// The same, giving every message to each group.
     pub const fn fan_out(self) -> Self {
-        Capabilities {
-            fan_out: true,
-            ..self
-        }
+        Capabilities { fan_out: true, ..self }
     }
 }
 

@@ -1,0 +1,242 @@
+//! The builder, in two phases: before the pivot and after it.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::plan::{Definition, Plan, Role, StepPlan, UndoPlan};
+use super::script::{StepCode, TypedScript};
+use super::step::{Compensate, NothingToUndo, Retriable, Saga, Step};
+use super::{DefinitionError, DefinitionRef, Fingerprint};
+use crate::id::{CommandType, NameError, ParticipantName, SagaName, StepName};
+use crate::message::{Command, Participant};
+use crate::policy::Retry;
+
+/// Begins the definition of the saga `S`. Give a changed graph a new `version`: sagas under way keep theirs.
+///
+/// # Example: reserve, capture, ship
+///
+/// ```ignore
+/// saga::<PlaceOrder>(1).step::<ReserveStock>().pivot::<CapturePayment>().then::<ShipOrder>().build()
+/// ```
+///
+/// The crate's documentation has the whole of it.
+pub fn saga<S: Saga>(version: u32) -> Builder<S, BeforePivot> {
+    Builder { version, drafts: Vec::new(), codes: Vec::new(), groups: Vec::new(), phase: PhantomData }
+}
+
+/// Before the pivot: every step can be taken back.
+#[derive(Debug)]
+pub enum BeforePivot {}
+
+/// After the pivot: every step succeeds in the end.
+#[derive(Debug)]
+pub enum AfterPivot {}
+
+/// A definition under construction. `Phase` is [`BeforePivot`] or [`AfterPivot`].
+#[must_use = "a definition does nothing until it is built and registered"]
+pub struct Builder<S, Phase> {
+    version: u32,
+    drafts: Vec<Draft>,
+    codes: Vec<StepCode<S>>,
+    groups: Vec<Range<usize>>,
+    phase: PhantomData<fn(Phase)>,
+}
+
+impl<S: Saga> Builder<S, BeforePivot> {
+    /// Adds a step that can be taken back.
+    pub fn step<T: Compensate<S>>(self) -> Self {
+        self.alone(Draft::compensatable::<S, T>(), StepCode::with_undo::<T>())
+    }
+
+    /// Adds a step that leaves nothing to take back.
+    pub fn check<T: NothingToUndo<S>>(self) -> Self {
+        self.alone(Draft::of::<S, T>(DraftRole::NothingToUndo), StepCode::of::<T>())
+    }
+
+    /// Adds steps that run at the same time: `.parallel::<(ReserveStock, AuthorizePayment)>()`.
+    ///
+    /// The saga goes on when all are done. If one is refused, the others are undone at once, answered or not.
+    pub fn parallel<G: Group<S>>(mut self) -> Self {
+        let start = self.drafts.len();
+        G::add_to(&mut self);
+        self.groups.push(start..self.drafts.len());
+        self
+    }
+
+    /// Adds the point of no return: once it is done, the saga only goes forward.
+    pub fn pivot<T: Step<S>>(self) -> Builder<S, AfterPivot> {
+        self.alone(Draft::of::<S, T>(DraftRole::Pivot), StepCode::of::<T>()).entering()
+    }
+
+    fn entering(self) -> Builder<S, AfterPivot> {
+        let Builder { version, drafts, codes, groups, .. } = self;
+        Builder { version, drafts, codes, groups, phase: PhantomData }
+    }
+}
+
+impl<S: Saga> Builder<S, AfterPivot> {
+    /// Adds a step that succeeds in the end.
+    pub fn then<T: Retriable<S>>(self) -> Self {
+        self.alone(Draft::of::<S, T>(DraftRole::Retriable), StepCode::of::<T>())
+    }
+}
+
+impl<S: Saga, Phase> Builder<S, Phase> {
+    /// Checks the definition and builds it.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError`] names the step that is to be mended: a name that occurs twice or that a broker cannot
+    /// carry, a retry option that makes no sense, no steps at all, or too many.
+    pub fn build(self) -> Result<Definition<S>, DefinitionError> {
+        self.check_sizes()?;
+        let steps: Vec<StepPlan> = self.drafts.iter().map(Draft::finish).collect::<Result<_, _>>()?;
+        check_distinct::<S>(&self.drafts)?;
+        let name =
+            SagaName::new(S::NAME).map_err(|error| DefinitionError::BadName { step: S::NAME, error })?;
+        let fingerprint = Fingerprint::of(&canonical(&steps, &self.groups));
+        let reference = DefinitionRef { name, version: self.version, fingerprint };
+        let script = Box::new(TypedScript(self.codes));
+        Ok(Definition::new(Plan { reference, steps, groups: self.groups, script }))
+    }
+
+    fn alone(mut self, draft: Draft, code: StepCode<S>) -> Self {
+        self.groups.push(self.drafts.len()..self.drafts.len() + 1);
+        self.push(draft, code);
+        self
+    }
+
+    fn push(&mut self, draft: Draft, code: StepCode<S>) {
+        self.drafts.push(draft);
+        self.codes.push(code);
+    }
+
+    fn check_sizes(&self) -> Result<(), DefinitionError> {
+        let widest = self.groups.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+        let too_large =
+            |what, count, limit| Err(DefinitionError::TooLarge { saga: S::NAME, what, count, limit });
+        match self.drafts.len() {
+            _ if self.version == 0 => Err(DefinitionError::VersionZero { saga: S::NAME }),
+            0 => Err(DefinitionError::Empty { saga: S::NAME }),
+            count if count > STEPS_MAX => too_large("steps", count, STEPS_MAX),
+            _ if widest > WIDTH_MAX => too_large("parallel steps", widest, WIDTH_MAX),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Steps that run at the same time: a tuple of two to eight steps that can be taken back.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot run in parallel before the pivot",
+    label = "needs a tuple of two to eight steps that each implement `Compensate<{S}>`"
+)]
+pub trait Group<S: Saga> {
+    /// Adds the group's steps to the builder.
+    fn add_to(builder: &mut Builder<S, BeforePivot>);
+}
+
+macro_rules! group {
+    ($($step:ident)+) => {
+        impl<S: Saga, $($step: Compensate<S>),+> Group<S> for ($($step,)+) {
+            fn add_to(builder: &mut Builder<S, BeforePivot>) {
+                $(builder.push(Draft::compensatable::<S, $step>(), StepCode::with_undo::<$step>());)+
+            }
+        }
+    };
+}
+group!(A B);
+group!(A B C);
+group!(A B C D);
+group!(A B C D E);
+group!(A B C D E F);
+group!(A B C D E F G);
+group!(A B C D E F G H);
+
+/// A step as its traits describe it, before its names are checked.
+struct Draft {
+    name: &'static str,
+    participant: &'static str,
+    command_type: &'static str,
+    retry: Retry,
+    role: DraftRole,
+}
+
+enum DraftRole {
+    Compensatable { command_type: &'static str, retry: Retry },
+    NothingToUndo,
+    Pivot,
+    Retriable,
+}
+
+impl Draft {
+    fn of<S: Saga, T: Step<S>>(role: DraftRole) -> Self {
+        let (name, command_type) = (<T as Step<S>>::NAME, <T as Command>::TYPE);
+        Draft { name, participant: T::Participant::NAME, command_type, retry: T::retry(), role }
+    }
+
+    fn compensatable<S: Saga, T: Compensate<S>>() -> Self {
+        let (command_type, retry) = (<T::Undo as Command>::TYPE, T::undo_retry());
+        Draft::of::<S, T>(DraftRole::Compensatable { command_type, retry })
+    }
+
+    fn finish(&self) -> Result<StepPlan, DefinitionError> {
+        self.check_retry(self.retry, matches!(self.role, DraftRole::Pivot))?;
+        Ok(StepPlan {
+            name: StepName::new(self.name).map_err(|error| self.bad_name(error))?,
+            role: self.finish_role()?,
+            participant: ParticipantName::new(self.participant).map_err(|error| self.bad_name(error))?,
+            command_type: CommandType::new(self.command_type).map_err(|error| self.bad_name(error))?,
+            retry: self.retry,
+        })
+    }
+
+    fn finish_role(&self) -> Result<Role, DefinitionError> {
+        Ok(match self.role {
+            DraftRole::Compensatable { command_type, retry } => {
+                self.check_retry(retry, false)?;
+                let command_type = CommandType::new(command_type).map_err(|error| self.bad_name(error))?;
+                Role::Compensatable(UndoPlan { command_type, retry })
+            }
+            DraftRole::NothingToUndo => Role::NothingToUndo,
+            DraftRole::Pivot => Role::Pivot,
+            DraftRole::Retriable => Role::Retriable,
+        })
+    }
+
+    fn check_retry(&self, retry: Retry, is_pivot: bool) -> Result<(), DefinitionError> {
+        let misplaced = (retry.close_when_spent && !is_pivot)
+            .then_some("`close_when_spent`, which means something for a pivot only");
+        match retry.mistake().or(misplaced) {
+            Some(mistake) => Err(DefinitionError::BadRetry { step: self.name, mistake }),
+            None => Ok(()),
+        }
+    }
+
+    fn bad_name(&self, error: NameError) -> DefinitionError {
+        DefinitionError::BadName { step: self.name, error }
+    }
+}
+
+fn check_distinct<S: Saga>(drafts: &[Draft]) -> Result<(), DefinitionError> {
+    let mut seen = std::collections::HashSet::new();
+    match drafts.iter().find(|draft| !seen.insert(draft.name)) {
+        Some(draft) => Err(DefinitionError::DuplicateStep { saga: S::NAME, step: draft.name }),
+        None => Ok(()),
+    }
+}
+
+/// The graph as text: what must not change under a running saga. Retry options may, so they are left out.
+fn canonical(steps: &[StepPlan], groups: &[Range<usize>]) -> String {
+    let step = |step: &StepPlan| {
+        let undo = step.undo().map_or("-", |undo| undo.command_type.as_str());
+        format!("{} {} {} {} {undo}", step.name, step.role.as_str(), step.participant, step.command_type)
+    };
+    let group = |group: &Range<usize>| steps[group.clone()].iter().map(step).collect::<Vec<_>>().join(" & ");
+    groups.iter().map(group).collect::<Vec<_>>().join("\n")
+}
+
+/// A saga's state is read and written whole at every transition; beyond this it should be several sagas.
+const STEPS_MAX: usize = 256;
+
+/// Every parallel step is a message and a timer in one transaction.
+const WIDTH_MAX: usize = 64;

@@ -1,0 +1,57 @@
+//! What is wrong with a definition, where the compiler could not see it.
+
+use crate::id::NameError;
+
+/// A definition that cannot be built. Each names the step that is to be mended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DefinitionError {
+    /// There is no step.
+    #[error("saga {saga:?} has no steps; add one with `.step`, `.pivot` or `.then`")]
+    Empty {
+        /// The saga type.
+        saga: &'static str,
+    },
+    /// Two steps have one name.
+    #[error("saga {saga:?} has two steps named {step:?}; give one of them a `const NAME` of its own")]
+    DuplicateStep {
+        /// The saga type.
+        saga: &'static str,
+        /// The name that occurs twice.
+        step: &'static str,
+    },
+    /// A name cannot be carried by every broker and table.
+    #[error("step {step:?}: {error}")]
+    BadName {
+        /// The step, or the saga type if it is the saga's own name.
+        step: &'static str,
+        /// The rule it breaks.
+        error: NameError,
+    },
+    /// A retry option makes no sense.
+    #[error("step {step:?} has {mistake}")]
+    BadRetry {
+        /// The step.
+        step: &'static str,
+        /// What is wrong.
+        mistake: &'static str,
+    },
+    /// The saga, or one of its groups, is larger than the limit.
+    #[error("saga {saga:?} has {count} {what}, and the limit is {limit}; split it into several sagas")]
+    TooLarge {
+        /// The saga type.
+        saga: &'static str,
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Versions count from 1.
+    #[error("saga {saga:?} has version 0; versions count from 1")]
+    VersionZero {
+        /// The saga type.
+        saga: &'static str,
+    },
+}

@@ -1,0 +1,148 @@
+//! What a definition becomes: groups of steps with names and policies, and the code behind them.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::script::Script;
+use super::{DefinitionRef, Page, Saga, ScriptError};
+use crate::id::{CommandType, Destination, ParticipantName, StepName};
+use crate::message::Payload;
+use crate::policy::Retry;
+
+/// A saga's definition, built and checked. Cheap to clone.
+pub struct Definition<S> {
+    plan: Arc<Plan>,
+    saga: PhantomData<fn(S)>,
+}
+
+impl<S: Saga> Definition<S> {
+    pub(super) fn new(plan: Plan) -> Self {
+        Definition { plan: Arc::new(plan), saga: PhantomData }
+    }
+
+    /// The plan, without the saga's type.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+}
+
+impl<S> Clone for Definition<S> {
+    fn clone(&self) -> Self {
+        Definition { plan: self.plan.clone(), saga: PhantomData }
+    }
+}
+
+impl<S> fmt::Debug for Definition<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
+/// The graph of a definition: what is sent to whom, in which order, and what undoes it.
+pub struct Plan {
+    pub(super) reference: DefinitionRef,
+    pub(super) steps: Vec<StepPlan>,
+    pub(super) groups: Vec<Range<usize>>,
+    pub(super) script: Box<dyn Script>,
+}
+
+impl Plan {
+    /// The definition's name, version and fingerprint.
+    pub fn reference(&self) -> &DefinitionRef {
+        &self.reference
+    }
+
+    /// All steps, in the order of the definition.
+    pub fn steps(&self) -> &[StepPlan] {
+        &self.steps
+    }
+
+    /// The groups in the order they are run, as ranges of [`steps`](Plan::steps). Most hold one step.
+    pub fn groups(&self) -> &[Range<usize>] {
+        &self.groups
+    }
+
+    /// The place of the step `name`.
+    pub fn position(&self, name: &StepName) -> Option<usize> {
+        self.steps.iter().position(|step| step.name == *name)
+    }
+
+    pub(crate) fn open(&self, data: &Payload) -> Result<Box<dyn Page + '_>, ScriptError> {
+        self.script.open(data)
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("reference", &self.reference)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug)]
+pub struct StepPlan {
+    /// The step's name.
+    pub name: StepName,
+    /// What it promises.
+    pub role: Role,
+    /// Who takes its commands.
+    pub participant: ParticipantName,
+    /// What its command is called.
+    pub command_type: CommandType,
+    /// How its command is retried.
+    pub retry: Retry,
+}
+
+impl StepPlan {
+    /// Where the step's commands are sent.
+    pub fn destination(&self) -> Destination {
+        Destination::of(&self.participant)
+    }
+
+    /// How the step is undone, if it can be.
+    pub const fn undo(&self) -> Option<&UndoPlan> {
+        match &self.role {
+            Role::Compensatable(undo) => Some(undo),
+            Role::NothingToUndo | Role::Pivot | Role::Retriable => None,
+        }
+    }
+}
+
+/// What a step promises, and so where it may stand.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// It can be taken back.
+    Compensatable(UndoPlan),
+    /// It leaves nothing to take back.
+    NothingToUndo,
+    /// It is the point of no return.
+    Pivot,
+    /// It succeeds in the end.
+    Retriable,
+}
+
+impl Role {
+    /// The role's name in drawings and fingerprints.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Role::Compensatable(_) => "compensatable",
+            Role::NothingToUndo => "nothing-to-undo",
+            Role::Pivot => "pivot",
+            Role::Retriable => "retriable",
+        }
+    }
+}
+
+/// How a step is undone.
+#[derive(Clone, Debug)]
+pub struct UndoPlan {
+    /// What the undo command is called.
+    pub command_type: CommandType,
+    /// How it is retried.
+    pub retry: Retry,
+}

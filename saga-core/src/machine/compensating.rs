@@ -1,0 +1,121 @@
+//! Taking back what was done.
+
+use super::state::{Cause, StepRecord, StepState};
+use super::transition::{Decision, Ignored, TransitionError};
+use super::turn::{Awaited, Halt, Moved, Next, Turn};
+use super::{Event, Resolution, running};
+use crate::id::{Direction, StepName};
+use crate::message::{Answer, FaultKind};
+
+/// Taking back what was done, group by group from the last one entered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Compensating {
+    /// The steps that were entered.
+    pub steps: Vec<StepRecord>,
+    /// Why the saga is taken back.
+    pub cause: Cause,
+}
+
+impl Compensating {
+    pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
+        match event {
+            Event::Started => Err(TransitionError::StartedTwice.into()),
+            Event::Replied { step, direction, attempt, answer } => {
+                let awaited = turn.accept(step, *direction, *attempt, answer)?;
+                self.answered(turn, &awaited, answer)
+            }
+            Event::TimerDue { step, direction, attempt } => {
+                let awaited = turn.timed(step, *direction, *attempt)?;
+                self.unanswered(turn, &awaited)
+            }
+            Event::Undeliverable { reason, .. } => Err(Halt::Park(reason.clone())),
+            Event::Cancel { .. } | Event::Compensate { .. } => Err(Ignored::UnderWay.into()),
+            Event::Retry { .. } => self.resume(turn),
+            Event::Resolve { step, resolution, .. } => self.resolve(turn, step, resolution),
+        }
+    }
+
+    fn answered(&self, turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
+        match answer {
+            // Only a step with nothing to undo is closed here; that it was done after all changes nothing.
+            Answer::Done(reply) => self.settled(turn, awaited, StepState::Done(reply.clone())),
+            Answer::Undone if awaited.direction == Direction::Undo => {
+                self.settled(turn, awaited, StepState::Undone)
+            }
+            Answer::Undone | Answer::Refused(_) | Answer::Closed => {
+                self.settled(turn, awaited, StepState::Refused)
+            }
+            Answer::Running => self.wait(turn, awaited),
+            Answer::Fault(fault) => match fault.kind {
+                FaultKind::Permanent => Err(Halt::Park(running::fault_reason(turn, awaited, fault))),
+                FaultKind::Temporary if turn.is_spent(awaited) => Err(spent(turn, awaited)),
+                FaultKind::Temporary => self.wait(turn, awaited),
+            },
+        }
+    }
+
+    fn settled(&self, turn: &mut Turn<'_>, awaited: &Awaited, state: StepState) -> Moved {
+        let name = turn.step(awaited.place).name.clone();
+        let undone = state == StepState::Undone;
+        turn.settle(awaited.place, state);
+        let next = turn.retreat(self.cause.clone())?;
+        let decision = match next {
+            Next::Compensated(_) => Decision::Compensated,
+            Next::Forward | Next::Backward(_) | Next::Completed if undone => Decision::StepUndone(name),
+            Next::Forward | Next::Backward(_) | Next::Completed => Decision::StepSettled(name),
+        };
+        Ok((next, decision))
+    }
+
+    fn wait(&self, turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
+        turn.back_off(awaited);
+        let name = turn.step(awaited.place).name.clone();
+        Ok((self.backward(), Decision::BackingOff(name, awaited.direction, awaited.asked.attempt)))
+    }
+
+    fn unanswered(&self, turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
+        if turn.is_spent(awaited) {
+            return Err(spent(turn, awaited));
+        }
+        turn.resend(awaited)?;
+        let name = turn.step(awaited.place).name.clone();
+        Ok((self.backward(), Decision::Resent(name, awaited.direction, awaited.asked.attempt + 1)))
+    }
+
+    /// Sends everything that is awaited again, and counts attempts from here.
+    pub(super) fn resume(&self, turn: &mut Turn<'_>) -> Moved {
+        for awaited in turn.all_awaited() {
+            turn.resend_afresh(&awaited)?;
+        }
+        Ok((self.backward(), Decision::Resumed))
+    }
+
+    /// An operator says what became of a step that is awaited. An undo must happen: only "done" resolves it.
+    pub(super) fn resolve(&self, turn: &mut Turn<'_>, step: &StepName, resolution: &Resolution) -> Moved {
+        let place = turn.place(step)?;
+        let awaited = turn.awaited(place).ok_or_else(|| TransitionError::NothingToResolve(step.clone()))?;
+        let undo = awaited.direction == Direction::Undo;
+        match resolution {
+            Resolution::Done(_) if undo => self.settled(turn, &awaited, StepState::Undone),
+            Resolution::Done(reply) => self.settled(turn, &awaited, StepState::Done(reply.clone())),
+            Resolution::NotDone if undo => Err(TransitionError::UndoMustHappen(step.clone()).into()),
+            Resolution::NotDone => self.settled(turn, &awaited, StepState::Refused),
+        }
+    }
+
+    fn backward(&self) -> Next {
+        Next::Backward(self.cause.clone())
+    }
+}
+
+fn spent(turn: &Turn<'_>, awaited: &Awaited) -> Halt {
+    let step = &turn.step(awaited.place).name;
+    Halt::Park(format!("{} to {} {step} are spent", attempts(awaited), awaited.direction))
+}
+
+fn attempts(awaited: &Awaited) -> String {
+    match awaited.asked.attempt - awaited.asked.first + 1 {
+        1 => "1 attempt".to_owned(),
+        count => format!("{count} attempts"),
+    }
+}

@@ -1,0 +1,75 @@
+//! What can happen to a saga.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Direction, StepName};
+use crate::message::{Answer, Payload};
+
+/// What can happen to a saga. Stored in its journal as JSON, so variants and fields only ever grow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The saga began. Only ever the first line of a journal.
+    Started,
+    /// A participant answered.
+    Replied {
+        /// The step that asked.
+        step: StepName,
+        /// What it asked for.
+        direction: Direction,
+        /// Which attempt is answered.
+        attempt: u32,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A step's timer fired.
+    TimerDue {
+        /// The step.
+        step: StepName,
+        /// What was awaited.
+        direction: Direction,
+        /// The attempt that was awaited.
+        attempt: u32,
+    },
+    /// A message of this saga was set aside, because no broker will ever take it.
+    Undeliverable {
+        /// The step that sent it.
+        step: StepName,
+        /// Why no broker takes it.
+        reason: String,
+    },
+    /// Somebody wants the saga undone, and may still have it so.
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+    /// An operator has everything that is awaited sent again.
+    Retry {
+        /// Why.
+        reason: String,
+    },
+    /// An operator says what became of a step.
+    Resolve {
+        /// The step.
+        step: StepName,
+        /// What became of it.
+        resolution: Resolution,
+        /// How the operator knows.
+        reason: String,
+    },
+    /// An operator has the saga undone.
+    Compensate {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an operator says became of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// What was awaited is done: the step with this reply, or its undo (the reply is then not looked at).
+    Done(Payload),
+    /// The step was not done, and never will be.
+    NotDone,
+}

@@ -1,0 +1,47 @@
+//! Ended, one way or the other. Nothing moves a saga from here.
+
+use super::Event;
+use super::state::{Cause, StepRecord};
+use super::transition::{Ignored, TransitionError};
+use super::turn::Moved;
+
+/// Ended with every effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Completed {
+    /// The steps, all of them done.
+    pub steps: Vec<StepRecord>,
+}
+
+/// Ended with no effect that the definition undoes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Compensated {
+    /// The steps that were entered.
+    pub steps: Vec<StepRecord>,
+    /// Why the saga was taken back.
+    pub cause: Cause,
+}
+
+impl Completed {
+    pub(super) fn on(&self, event: &Event) -> Moved {
+        ended(event)
+    }
+}
+
+impl Compensated {
+    pub(super) fn on(&self, event: &Event) -> Moved {
+        ended(event)
+    }
+}
+
+/// Late answers and timers are normal; a human who asks for something gets an error.
+fn ended(event: &Event) -> Moved {
+    match event {
+        Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. } => {
+            Err(Ignored::Ended.into())
+        }
+        Event::Started => Err(TransitionError::StartedTwice.into()),
+        Event::Cancel { .. } | Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => {
+            Err(TransitionError::Ended.into())
+        }
+    }
+}

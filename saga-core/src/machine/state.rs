@@ -1,0 +1,326 @@
+//! A saga at rest: where it stands, what became of its steps, and how that is written down.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::transition::Ignored;
+use super::turn::Halt;
+use super::{Compensated, Compensating, Completed, Event, Parked, Running};
+use crate::definition::DefinitionRef;
+use crate::id::{Direction, SagaId, StepName, Version};
+use crate::message::{Payload, TraceParent};
+use crate::policy::Timestamp;
+
+/// A saga at rest, between two transitions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Instance {
+    /// The saga.
+    pub id: SagaId,
+    /// The definition it began with, and keeps.
+    pub definition: DefinitionRef,
+    /// How many transitions it has made.
+    pub version: Version,
+    /// Where it stands.
+    pub state: State,
+    /// The user's data.
+    pub data: Payload,
+    /// The trace it belongs to.
+    pub trace: TraceParent,
+}
+
+/// Where a saga stands. Each state is a type of its own, and holds what is true in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Going forward.
+    Running(Running),
+    /// Taking back what was done.
+    Compensating(Compensating),
+    /// Waiting for a human.
+    Parked(Parked),
+    /// Ended with every effect.
+    Completed(Completed),
+    /// Ended with no effect that its definition undoes.
+    Compensated(Compensated),
+}
+
+impl State {
+    /// The state's name.
+    pub const fn status(&self) -> Status {
+        match self {
+            State::Running(_) => Status::Running,
+            State::Compensating(_) => Status::Compensating,
+            State::Parked(_) => Status::Parked,
+            State::Completed(_) => Status::Completed,
+            State::Compensated(_) => Status::Compensated,
+        }
+    }
+
+    /// The steps that were entered, in the order of entering.
+    pub fn steps(&self) -> &[StepRecord] {
+        match self {
+            State::Running(running) => &running.steps,
+            State::Compensating(compensating) => &compensating.steps,
+            State::Parked(parked) => &parked.steps,
+            State::Completed(completed) => &completed.steps,
+            State::Compensated(compensated) => &compensated.steps,
+        }
+    }
+
+    /// Why the saga is taken back, if it is.
+    pub const fn cause(&self) -> Option<&Cause> {
+        match self {
+            State::Running(_) | State::Completed(_) => None,
+            State::Compensating(compensating) => Some(&compensating.cause),
+            State::Compensated(compensated) => Some(&compensated.cause),
+            State::Parked(parked) => parked.cause.as_ref(),
+        }
+    }
+
+    pub(super) fn admits_parking(&self, event: &Event) -> Result<(), Halt> {
+        match (self, event) {
+            (State::Running(_) | State::Compensating(_), Event::Undeliverable { step, .. })
+                if self.steps().iter().any(|record| record.name == *step && record.state.is_awaited()) =>
+            {
+                Ok(())
+            }
+            (State::Parked(_), _) => Err(Halt::Ignored(Ignored::Parked)),
+            (State::Completed(_) | State::Compensated(_), _) => Err(Halt::Ignored(Ignored::Ended)),
+            (State::Running(_) | State::Compensating(_), _) => Err(Halt::Ignored(Ignored::NotAwaited)),
+        }
+    }
+}
+
+/// Where a saga stands, as tables and lists show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Going forward.
+    Running,
+    /// Taking back what was done.
+    Compensating,
+    /// Waiting for a human.
+    Parked,
+    /// Ended with every effect.
+    Completed,
+    /// Ended with no effect that its definition undoes.
+    Compensated,
+}
+
+impl Status {
+    /// Every status, in the order of their declaration.
+    pub const ALL: [Status; 5] =
+        [Status::Running, Status::Compensating, Status::Parked, Status::Completed, Status::Compensated];
+
+    /// The status's name in tables and on pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Compensating => "compensating",
+            Status::Parked => "parked",
+            Status::Completed => "completed",
+            Status::Compensated => "compensated",
+        }
+    }
+
+    /// Whether the saga has ended.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Status::Completed | Status::Compensated)
+    }
+}
+
+/// A step that was entered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The step.
+    pub name: StepName,
+    /// What is known of it.
+    pub state: StepState,
+}
+
+/// What is known of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Its command is out.
+    Doing(Try),
+    /// Its outcome stayed unknown, and the participant is asked to make a "no" final.
+    Closing(Try),
+    /// It is done, with this reply.
+    Done(Payload),
+    /// It was not done, and never will be.
+    Refused,
+    /// Its undo is out.
+    Undoing {
+        /// How that is going.
+        asked: Try,
+        /// What the step had answered; `None` if that stayed unknown.
+        reply: Option<Payload>,
+    },
+    /// It is taken back.
+    Undone,
+}
+
+impl StepState {
+    /// What is awaited, if anything is.
+    pub const fn awaited(&self) -> Option<(Direction, &Try)> {
+        match self {
+            StepState::Doing(asked) => Some((Direction::Do, asked)),
+            StepState::Closing(asked) => Some((Direction::Close, asked)),
+            StepState::Undoing { asked, .. } => Some((Direction::Undo, asked)),
+            StepState::Done(_) | StepState::Refused | StepState::Undone => None,
+        }
+    }
+
+    /// Whether an answer is awaited.
+    pub const fn is_awaited(&self) -> bool {
+        self.awaited().is_some()
+    }
+
+    /// The same with another try, for a step that is awaited.
+    pub(super) fn with_try(&self, asked: Try) -> StepState {
+        match self {
+            StepState::Doing(_) => StepState::Doing(asked),
+            StepState::Closing(_) => StepState::Closing(asked),
+            StepState::Undoing { reply, .. } => StepState::Undoing { asked, reply: reply.clone() },
+            StepState::Done(_) | StepState::Refused | StepState::Undone => self.clone(),
+        }
+    }
+}
+
+/// How asking a participant is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Try {
+    /// The present attempt.
+    pub attempt: u32,
+    /// The attempt that the policy counts from: 1, or the first one after an operator's retry.
+    pub first: u32,
+    /// When that first attempt was sent.
+    pub since: Timestamp,
+    /// What the timer is for.
+    pub waiting: Waiting,
+}
+
+/// What a step's timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// The answer to the present attempt.
+    Answer,
+    /// The next attempt: the present one was answered with a fault.
+    Backoff,
+}
+
+/// Why a saga is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A participant said no.
+    Refused {
+        /// The step.
+        step: StepName,
+        /// The refusal, as JSON; `None` if the participant only said that it is closed.
+        why: Option<Payload>,
+    },
+    /// A step's outcome stayed unknown until its attempts or its deadline were spent.
+    Unanswered {
+        /// The step.
+        step: StepName,
+    },
+    /// Somebody cancelled the saga.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// An operator had it compensated.
+    Operator {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A stored state that cannot be read. Its saga parks, with the bytes kept as they are.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored {what} cannot be read: {error}")]
+pub struct StateError {
+    what: &'static str,
+    error: String,
+}
+
+/// What is written to the state column, next to the status and the reason for parking.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    /// The format's version.
+    v: u32,
+    trace: TraceParent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    steps: Vec<StepRecord>,
+}
+
+impl Instance {
+    /// The state as it is stored, in JSON. The status and the reason for parking have columns of their own.
+    pub fn encode_state(&self) -> Bytes {
+        let written = Written {
+            v: STATE_FORMAT,
+            trace: self.trace.clone(),
+            cause: self.state.cause().cloned(),
+            steps: self.state.steps().to_vec(),
+        };
+        // Every part of `Written` has a JSON form: names, numbers, and payloads that are text.
+        serde_json::to_vec(&written).unwrap_or_default().into()
+    }
+
+    /// Reads a saga back.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`] if the state is not one that this build can read, or the data is not text.
+    pub fn decode(
+        id: SagaId,
+        definition: DefinitionRef,
+        version: Version,
+        status: Status,
+        parked: Option<String>,
+        state: &[u8],
+        data: Bytes,
+    ) -> Result<Instance, StateError> {
+        let unreadable = |error: String| StateError { what: "state", error };
+        let written: Written =
+            serde_json::from_slice(state).map_err(|error| unreadable(error.to_string()))?;
+        if written.v != STATE_FORMAT {
+            return Err(unreadable(format!(
+                "it has format {}, this build reads format {STATE_FORMAT}",
+                written.v
+            )));
+        }
+        let data = Payload::from_bytes(data)
+            .map_err(|error| StateError { what: "data", error: error.to_string() })?;
+        let trace = written.trace.clone();
+        let state = written.into_state(status, parked).map_err(unreadable)?;
+        Ok(Instance { id, definition, version, state, data, trace })
+    }
+}
+
+impl Written {
+    fn into_state(self, status: Status, parked: Option<String>) -> Result<State, String> {
+        let Written { cause, steps, .. } = self;
+        match (status, cause) {
+            (Status::Running, None) => Ok(State::Running(Running { steps })),
+            (Status::Completed, None) => Ok(State::Completed(Completed { steps })),
+            (Status::Compensating, Some(cause)) => Ok(State::Compensating(Compensating { steps, cause })),
+            (Status::Compensated, Some(cause)) => Ok(State::Compensated(Compensated { steps, cause })),
+            (Status::Parked, cause) => Ok(State::Parked(Parked {
+                steps,
+                cause,
+                reason: parked.unwrap_or_else(|| "no reason".into()),
+            })),
+            (Status::Running | Status::Completed, Some(_)) => {
+                Err("it goes forward and has a cause to go back".into())
+            }
+            (Status::Compensating | Status::Compensated, None) => Err("it goes back without a cause".into()),
+        }
+    }
+}
+
+/// The version of the state's JSON. Raised when a reader of the old form would misread the new one.
+const STATE_FORMAT: u32 = 1;
