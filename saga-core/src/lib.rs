@@ -4,6 +4,7 @@ pub mod definition;
 pub mod fence;
 pub mod id;
 pub mod machine;
+pub mod memory;
 pub mod message;
 pub mod policy;
 pub mod port;
