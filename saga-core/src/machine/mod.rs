@@ -20,7 +20,7 @@ pub use event::{Event, Resolution};
 pub use finished::{Compensated, Completed};
 pub use parked::Parked;
 pub use running::Running;
-pub use state::{Cause, Instance, State, StateError, Status, StepRecord, StepState, Try, Waiting};
+pub use state::{Cause, Instance, State, StateError, Status, StepRecord, StepState, Stored, Try, Waiting};
 pub use transition::{Applied, Decision, Effect, Ignored, Transition, TransitionError};
 
 use crate::definition::{Plan, ScriptError};

@@ -238,6 +238,25 @@ pub enum Cause {
     },
 }
 
+/// A saga as it is stored. What `state` and `data` hold is the core's business, not a store's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The saga.
+    pub id: SagaId,
+    /// The definition it began with.
+    pub definition: DefinitionRef,
+    /// How many transitions it has made.
+    pub version: Version,
+    /// Where it stands.
+    pub status: Status,
+    /// The machine's state, encoded.
+    pub state: Bytes,
+    /// The user's saga data, encoded.
+    pub data: Bytes,
+    /// Why it is parked; set exactly if `status` is [`Status::Parked`].
+    pub parked: Option<String>,
+}
+
 /// A stored state that cannot be read. Its saga parks, with the bytes kept as they are.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored {what} cannot be read: {error}")]
@@ -275,18 +294,11 @@ impl Instance {
     /// # Errors
     ///
     /// [`StateError`] if the state is not one that this build can read, or the data is not text.
-    pub fn decode(
-        id: SagaId,
-        definition: DefinitionRef,
-        version: Version,
-        status: Status,
-        parked: Option<String>,
-        state: &[u8],
-        data: Bytes,
-    ) -> Result<Instance, StateError> {
+    pub fn decode(stored: Stored) -> Result<Instance, StateError> {
+        let Stored { id, definition, version, status, state, data, parked } = stored;
         let unreadable = |error: String| StateError { what: "state", error };
         let written: Written =
-            serde_json::from_slice(state).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_slice(&state).map_err(|error| unreadable(error.to_string()))?;
         if written.v != STATE_FORMAT {
             return Err(unreadable(format!(
                 "it has format {}, this build reads format {STATE_FORMAT}",

@@ -13,7 +13,7 @@ mod outbox;
 mod store;
 mod transport;
 
-pub use crate::machine::Status;
+pub use crate::machine::{Status, Stored};
 pub use clock::{Clock, IdSource, RandomIds, SystemClock};
 pub use error::StoreError;
 pub use fence::{Fence, FenceWrite};

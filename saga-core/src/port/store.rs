@@ -8,29 +8,10 @@ use uuid::Uuid;
 
 use crate::definition::DefinitionRef;
 use crate::id::{BusinessKey, Direction, SagaId, StepName, Version};
-use crate::machine::Status;
+use crate::machine::{Status, Stored};
 use crate::message::Envelope;
 use crate::policy::Timestamp;
 use crate::port::{OutboxRow, StoreError};
-
-/// A saga as it is stored. What `state` and `data` hold is the core's business, not the store's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The saga.
-    pub id: SagaId,
-    /// The definition it began with.
-    pub definition: DefinitionRef,
-    /// How many transitions it has made.
-    pub version: Version,
-    /// Where it stands.
-    pub status: Status,
-    /// The machine's state, encoded.
-    pub state: Bytes,
-    /// The user's saga data, encoded.
-    pub data: Bytes,
-    /// Why it is parked; set exactly if `status` is [`Status::Parked`].
-    pub parked: Option<String>,
-}
 
 /// What [`Store::load`] found, and when.
 #[derive(Clone, Debug, Default)]
