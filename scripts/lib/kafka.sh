@@ -6,7 +6,8 @@ kafka_variable() { echo SAGA_KAFKA_BROKERS; }
 kafka_url() { echo "127.0.0.1:$(port_of kafka)"; }
 kafka_port_kinds() { echo kafka kafka-controller; }
 kafka_user() { id -un; }
-kafka_signals() { echo TERM KILL; }
+kafka_end_signal() { echo TERM; }
+kafka_kill_signal() { echo KILL; }
 
 kafka_identity() {
     comm=java
@@ -35,7 +36,7 @@ java_is_17() {
     [[ -n $version ]] && ((version >= 17))
 }
 
-# One folder per content of the pom, so that a changed version is fetched.
+# The folder's name changes with the pom, so that a changed version is fetched.
 kafka_jars() { echo "$(folder_of kafka)/jars-$(cksum <"$kafka_pom" | cut -d ' ' -f 1)"; }
 
 kafka_fetch_jars() {
@@ -43,7 +44,7 @@ kafka_fetch_jars() {
     jars=$(kafka_jars)
     if [[ -d $jars ]]; then return; fi
     say kafka "fetching its jars with Maven"
-    rm -rf "$jars.new"
+    rm -rf "$(folder_of kafka)"/jars-*
     mvn -B -q -f "$kafka_pom" dependency:copy-dependencies -DoutputDirectory="$jars.new" || return
     mv "$jars.new" "$jars"
 }
@@ -62,6 +63,7 @@ kafka_before_launch() {
     kafka_write_settings
 }
 
+# After a kill, the controller refuses the broker until the session of the one before has ended: by default 9 s.
 kafka_write_settings() {
     local folder
     folder=$(folder_of kafka)
@@ -85,6 +87,8 @@ transaction.state.log.num.partitions=10
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
 END
     cat >"$folder/log4j2.properties" <<'END'
 appender.out.type=Console

@@ -37,6 +37,7 @@ choose_port() {
     local kind=$1 port tries
     if has_ports "$kind"; then
         port=$(port_of "$kind")
+        wait_until_free "$port"
         if claim_port "$kind" "$port"; then return; fi
         if [[ $keep_ports == yes ]]; then die "$kind: someone else listens on its port $port"; fi
         say "$kind" "someone else has port $port: choosing another"
@@ -46,6 +47,15 @@ choose_port() {
         if claim_port "$kind" "$port"; then return; fi
     done
     die "$kind: no free port from $(default_port "$kind") on"
+}
+
+# The threads of a killed server may hold its port a little longer than the process is seen.
+wait_until_free() {
+    local tries
+    for ((tries = 0; tries < 20; tries++)); do
+        if ! someone_listens "$1"; then return; fi
+        sleep 0.1
+    done
 }
 
 claim_port() {

@@ -6,7 +6,8 @@ postgres_variable() { echo SAGA_POSTGRES_URL; }
 postgres_url() { echo "postgres://saga:saga@127.0.0.1:$(port_of postgres)/saga"; }
 postgres_port_kinds() { echo postgres; }
 postgres_user() { if ((EUID == 0)); then echo postgres; else id -un; fi; }
-postgres_signals() { echo INT QUIT; } # fast shutdown; immediate shutdown: no checkpoint, recovery on the next start
+postgres_end_signal() { echo INT; }   # "fast": clients are thrown out, a checkpoint is written
+postgres_kill_signal() { echo QUIT; } # "immediate": as a crash, with recovery on the next start
 
 postgres_identity() {
     comm=postgres
@@ -47,12 +48,12 @@ log_line_prefix = '%m [%p] %d %a '
 END
 }
 
-# Postgres removes the lock file of a dead server itself, but not if another process now has that pid.
+# Postgres does so itself, unless the pid in it has become another process's or a zombie's.
 remove_stale_lock() {
     local file pid
     file=$(folder_of postgres)/data/postmaster.pid
-    pid=$(head -n 1 "$file" 2>/dev/null || true)
-    if [[ -n $pid && $(cat "/proc/$pid/comm" 2>/dev/null) != postgres ]]; then rm -f "$file"; fi
+    pid=$(head -n 1 "$file" 2>/dev/null) || return 0
+    if [[ -z $(start_time "$pid") || $(cat "/proc/$pid/comm") != postgres ]]; then rm -f "$file"; fi
 }
 
 postgres_command() { argv=("$(postgres_bin)/postgres" -D "$(folder_of postgres)/data"); }

@@ -12,7 +12,8 @@ rabbitmq_port_kinds() {
     if ! pid_of rabbitmq-epmd >/dev/null; then echo rabbitmq-epmd; fi
 }
 rabbitmq_user() { if ((EUID == 0)); then echo rabbitmq; else id -un; fi; }
-rabbitmq_signals() { echo TERM KILL; }
+rabbitmq_end_signal() { echo TERM; }
+rabbitmq_kill_signal() { echo KILL; }
 
 rabbitmq_identity() {
     comm=beam.smp
@@ -21,7 +22,7 @@ rabbitmq_identity() {
 
 rabbitmq_epmd_identity() {
     comm=epmd
-    marker=$(port_of rabbitmq-epmd)
+    marker=HOME=$(folder_of rabbitmq)
 }
 
 rabbitmq_missing_packages() {
@@ -43,7 +44,9 @@ END
     if ! pid_of rabbitmq-epmd >/dev/null; then launch rabbitmq-epmd; fi
 }
 
-rabbitmq_epmd_command() { argv=(epmd -address 127.0.0.1 -port "$(port_of rabbitmq-epmd)"); }
+rabbitmq_epmd_command() {
+    argv=(env HOME="$(folder_of rabbitmq)" epmd -address 127.0.0.1 -port "$(port_of rabbitmq-epmd)")
+}
 
 # RUNNING_UNDER_SYSTEMD makes the script become the Erlang machine, so that the pid is the broker's.
 # Busy waiting (+sbwt) would take a core from the tests for nothing.
@@ -60,6 +63,7 @@ rabbitmq_command() {
         ERL_EPMD_ADDRESS=127.0.0.1
         RABBITMQ_MNESIA_BASE="$folder/data"
         RABBITMQ_LOG_BASE="$folder"
+        RABBITMQ_LOG=-color
         RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
         RABBITMQ_ADVANCED_CONFIG_FILE="$folder/advanced.config"
         RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"

@@ -3,6 +3,8 @@
 records=${SAGA_SERVICES_DIR:-$root/target/services}
 if [[ $records != /* ]]; then records=$PWD/$records; fi
 ready_within=180 # seconds; a first start takes 10, but on a busy machine with cold disks several times that
+adopted_within=60 # seconds; a server found running, but left alone by the run that started it
+log_bytes_max=50000000
 
 # ---- folders
 
@@ -69,7 +71,14 @@ is_external() {
     [[ -n ${!variable:-} ]] && ! { has_ports "$1" && [[ ${!variable} == "$("${1}_url")" ]]; }
 }
 
-is_up() { pid_of "$1" >/dev/null && "${1}_answers"; }
+is_up() { has_ports "$1" && pid_of "$1" >/dev/null && "${1}_answers" && mark_initialised "$1"; }
+
+# From now on its data counts. Whoever sees it answer says so: the run that started it may have been killed.
+mark_initialised() {
+    local mark
+    mark=$(folder_of "$1")/initialised
+    [[ -e $mark ]] || touch "$mark"
+}
 
 # The pid file holds the pid and the time the process began: together they never mean someone else's process.
 pid_of() {
@@ -86,7 +95,6 @@ pid_of() {
 # Finds a server of ours without its pid file: target/ was deleted, or its start was cut short.
 find_lost_process() {
     local comm marker file pid
-    has_ports "$1" || return 1
     "${1//-/_}_identity"
     while read -r file; do
         pid=${file//[^0-9]/}
@@ -94,7 +102,7 @@ find_lost_process() {
             echo "$pid"
             return
         fi
-    done < <(grep -lzxF -- "$marker" /proc/[0-9]*/cmdline 2>/dev/null || true)
+    done < <(grep -lzxF -- "$marker" /proc/[0-9]*/{cmdline,environ} 2>/dev/null || true)
     return 1
 }
 
@@ -119,16 +127,17 @@ bring_up() {
     fi
     lock "$name"
     own_folder "$name"
+    if ! has_ports "$name"; then kill_process "$name"; fi # its folder was deleted while it ran
     if pid=$(pid_of "$name"); then
-        wait_until_up "$name" "$pid"
-        return
+        say "$name" "is running already, as pid $pid"
+        if wait_until_up "$name" "$pid" "$adopted_within"; then return; fi
+        kill_process "$name"
     fi
     choose_ports "$name"
     initialise "$name"
     "${name}_before_launch"
     launch "$name"
-    wait_until_up "$name" "$(pid_of "$name")"
-    touch "$(folder_of "$name")/initialised"
+    wait_until_up "$name" "$(pid_of "$name")" "$ready_within" || die_with_log "$name" "did not start"
 }
 
 # Data without the mark is left from a first start that did not finish: begin again.
@@ -147,36 +156,44 @@ launch() {
     local name=$1 argv
     "${name//-/_}_command"
     say "$name" "starting"
+    trim_log "$(log_of "${name%%-*}")"
     (as_user_of "${name%%-*}" setsid "${argv[@]}") </dev/null >>"$(log_of "${name%%-*}")" 2>&1 9>&- &
     record_pid "$name" $!
 }
 
+trim_log() {
+    if [[ $(stat -c %s "$1") -gt $log_bytes_max ]]; then mv "$1" "$1.before"; fi
+}
+
 wait_until_up() {
-    local name=$1 pid=$2 deadline=$((SECONDS + ready_within))
+    local name=$1 pid=$2 patience=$3 deadline
+    deadline=$((SECONDS + patience))
     until "${name}_answers"; do
-        if [[ -z $(start_time "$pid") ]]; then die_with_log "$name" "ended while starting"; fi
-        if ((SECONDS > deadline)); then die_with_log "$name" "did not answer within $ready_within s"; fi
+        if [[ -z $(start_time "$pid") ]]; then
+            say "$name" "ended while starting"
+            return 1
+        elif ((SECONDS > deadline)); then
+            say "$name" "does not answer after $patience s"
+            return 1
+        fi
         sleep 0.1
     done
+    mark_initialised "$name"
     say "$name" "up: $("${name}_url")"
 }
 
 end_server() {
-    local name=$1
-    lock "$name"
-    # shellcheck disable=SC2046 # two words: the signals
-    set -- $("${name}_signals")
-    end_process "$name" "$1" 60
-    if [[ $name == rabbitmq ]]; then end_process rabbitmq-epmd TERM 10; fi
+    lock "$1"
+    end_process "$1" "$("${1}_end_signal")" 60
+    if [[ $1 == rabbitmq ]]; then end_process rabbitmq-epmd TERM 10; fi
 }
 
 kill_server() {
-    local name=$1
-    lock "$name"
-    # shellcheck disable=SC2046 # two words: the signals
-    set -- $("${name}_signals")
-    end_process "$name" "$2" 10
+    lock "$1"
+    kill_process "$1"
 }
+
+kill_process() { end_process "$1" "$("${1}_kill_signal")" 10; }
 
 wipe_server() {
     end_server "$1"
