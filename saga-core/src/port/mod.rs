@@ -23,7 +23,7 @@ pub use history::{
 pub use outbox::{Backlog, Outbox, OutboxRow, RowId};
 pub use store::{
     Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalEntry, Loaded, Start, StartIn, Store,
-    Stored, TimerChange, TimerDue,
+    TimerChange, TimerDue,
 };
 pub use transport::{
     Capabilities, DEAD_REASON, Delivery, Lanes, PUBLISH_DEADLINE, PublishError, Redelivery, SettleError,
