@@ -1,7 +1,9 @@
 //! What tests of sagas and of adapters share.
 //!
-//! Every adapter of a port passes the same suite. `saga-core::memory` is the executable specification.
+//! Every adapter of a port passes the same [suite]. `saga_core::memory` is the executable specification, and passes
+//! them first. [`TcpProxy`] stands between a client and its server, to cut and to stall what is between them.
 
 mod proxy;
+pub mod suite;
 
 pub use proxy::{TcpProxy, Toward};

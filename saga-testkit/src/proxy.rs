@@ -68,12 +68,7 @@ impl TcpProxy {
         let (mode, watched) = watch::channel(Mode::default());
         let forwarded = Arc::new(AtomicU64::new(0));
         let accepting = tokio::spawn(accept(listener, target.into(), watched, forwarded.clone()));
-        Ok(TcpProxy {
-            address,
-            mode,
-            forwarded,
-            accepting,
-        })
+        Ok(TcpProxy { address, mode, forwarded, accepting })
     }
 
     /// Where clients connect to.
@@ -235,9 +230,7 @@ mod tests {
     /// A proxy, and both ends of a connection through it.
     async fn connected() -> (TcpProxy, TcpListener, TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let proxy = TcpProxy::to(listener.local_addr().unwrap().to_string())
-            .await
-            .unwrap();
+        let proxy = TcpProxy::to(listener.local_addr().unwrap().to_string()).await.unwrap();
         let client = TcpStream::connect(proxy.address()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
         (proxy, listener, client, server)
