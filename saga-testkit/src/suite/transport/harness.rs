@@ -1,7 +1,6 @@
 //! What an adapter tells the suite about its broker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_core::id::Destination;
@@ -71,10 +70,5 @@ pub trait Harness: Send + Sync + 'static {
     /// [`Skipped`] if that cannot be done.
     async fn restart(&self) -> Result<(), Skipped> {
         Err(Skipped::because("the harness cannot restart the broker"))
-    }
-
-    /// How long the suite waits for a message before it counts as lost. Long enough for a rebalance of a group.
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use saga_core::port::{Lanes, PublishError, Redelivery, Settlement};
+use saga_core::port::{Delivery, Lanes, PublishError, Redelivery, Settlement};
 use tokio::time::timeout;
 
 use super::Harness;
-use super::tools::{BATCH, Client, KEYS, PAUSE, number};
+use super::tools::{BATCH, Client, KEYS, PATIENCE, PAUSE, Reader, number};
 use crate::suite::{Dice, Skipped, require};
 
 /// Deliveries settled in any order, and then a reader that is gone: nothing unsettled is lost, and it is marked as
@@ -37,28 +37,37 @@ pub async fn what_was_not_settled_comes_again(harness: &dyn Harness) -> Result<(
 pub async fn receiving_can_be_cancelled(harness: &dyn Harness) -> Result<(), Skipped> {
     let client = Client::new(harness).await;
     let mut reader = client.reader(BATCH).await;
+    // A group may need its time until messages flow at all.
+    client.publish(&client.messages(200..201)).await;
+    reader.drain([200].into()).await;
+
     let publishing = async {
         for number in 0..200 {
             client.publish(&[client.message(number)]).await;
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
     };
-    let cancelling = async {
-        let mut dice = Dice::new(1);
-        let mut arrived = BTreeMap::new();
-        for _ in 0..500 {
-            let patience = Duration::from_millis(dice.roll(3) as u64);
-            if let Ok(Ok(deliveries)) = timeout(patience, reader.subscription.receive(BATCH)).await {
-                arrived.extend(deliveries.into_iter().map(|delivery| (number(&delivery), delivery)));
-            }
-        }
-        arrived
-    };
-    let ((), arrived) = tokio::join!(publishing, cancelling);
+    let ((), arrived) = tokio::join!(publishing, receive_impatiently(&mut reader, 200));
 
     reader.ack(arrived.values()).await;
     reader.until((0..200).filter(|number| !arrived.contains_key(number))).await;
     Ok(())
+}
+
+/// Receives with patience for 0 to 2 milliseconds, until `count` messages have arrived or it was tried often enough.
+async fn receive_impatiently(reader: &mut Reader, count: usize) -> BTreeMap<u64, Delivery> {
+    let mut dice = Dice::new(1);
+    let mut arrived = BTreeMap::new();
+    for _ in 0..3000 {
+        let patience = Duration::from_millis(dice.roll(3) as u64);
+        if let Ok(Ok(deliveries)) = timeout(patience, reader.subscription.receive(BATCH)).await {
+            arrived.extend(deliveries.into_iter().map(|delivery| (number(&delivery), delivery)));
+        }
+        if arrived.len() == count {
+            break;
+        }
+    }
+    arrived
 }
 
 /// No more than `in_flight_max` deliveries are out. Settling one makes room, also for a `receive` that waits.
@@ -124,7 +133,7 @@ pub async fn closing_ends_reads_and_gives_back_what_is_out(harness: &dyn Harness
     let waiting = tokio::spawn(async move { reader.subscription.receive(BATCH).await.is_err() });
     tokio::time::sleep(PAUSE).await;
     closing.transport.close().await;
-    let ended = timeout(harness.patience(), waiting).await.expect("a receive ends when its client is closed");
+    let ended = timeout(PATIENCE, waiting).await.expect("a receive ends when its client is closed");
     assert!(ended.expect("a receive does not panic"), "a receive of a closed client ends with an error");
     let refused = closing.transport.publish(&[closing.message(9)]).await.remove(0);
     let error = refused.expect_err("a closed client publishes nothing");

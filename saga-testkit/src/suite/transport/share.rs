@@ -8,7 +8,7 @@ use saga_core::port::Delivery;
 use tokio::time::{Instant, timeout};
 
 use super::Harness;
-use super::tools::{Client, Reader, number};
+use super::tools::{Client, PATIENCE, Reader, number};
 use crate::suite::{Skipped, require};
 
 /// Two readers of one group both get messages, and no message goes to both unless it is marked as redelivered.
@@ -17,7 +17,7 @@ pub async fn readers_of_one_group_share_the_messages(harness: &dyn Harness) -> R
     let another = client.another().await;
     let mut readers = [client.reader(100).await, another.reader(100).await];
     let mut arrived = [Vec::new(), Vec::new()];
-    let deadline = Instant::now() + harness.patience();
+    let deadline = Instant::now() + PATIENCE;
     let mut published = 0;
     // A group may need its time until each reader has a share, so messages are published until each had some.
     while arrived.iter().any(Vec::is_empty) {

@@ -72,7 +72,7 @@ impl<'a> Client<'a> {
 
     /// Publishes messages again and again until each was confirmed once.
     pub(super) async fn publish_until_confirmed(&self, mut messages: Vec<Envelope>) {
-        let deadline = Instant::now() + self.harness.patience();
+        let deadline = Instant::now() + PATIENCE;
         while !messages.is_empty() {
             let results = self.transport.publish(&messages).await;
             let mut results = results.into_iter();
@@ -100,7 +100,7 @@ impl<'a> Client<'a> {
     pub(super) async fn reader_of(&self, source: Destination, group: &str, in_flight_max: usize) -> Reader {
         let options = SubscribeOptions { group: format!("{source}.{group}"), source, in_flight_max };
         let subscription = self.transport.subscribe(options).await.expect("subscribing");
-        Reader { settler: subscription.settler(), subscription, patience: self.harness.patience() }
+        Reader { settler: subscription.settler(), subscription }
     }
 }
 
@@ -108,7 +108,6 @@ impl<'a> Client<'a> {
 pub(super) struct Reader {
     pub(super) subscription: Box<dyn Subscription>,
     pub(super) settler: Arc<dyn Settler>,
-    patience: Duration,
 }
 
 impl Reader {
@@ -116,9 +115,9 @@ impl Reader {
     ///
     /// # Panics
     ///
-    /// If nothing comes within the harness's patience.
+    /// If nothing comes within a minute.
     pub(super) async fn next(&mut self, max: usize) -> Vec<Delivery> {
-        let next = timeout(self.patience, receive(&mut *self.subscription, max)).await;
+        let next = timeout(PATIENCE, receive(&mut *self.subscription, max)).await;
         next.unwrap_or_else(|_| panic!("nothing arrives, though something should"))
     }
 
@@ -126,11 +125,11 @@ impl Reader {
     ///
     /// # Panics
     ///
-    /// If some do not come within the harness's patience.
+    /// If some do not come within a minute.
     pub(super) async fn until(&mut self, numbers: impl IntoIterator<Item = u64>) -> BTreeMap<u64, Delivery> {
         let mut missing: BTreeSet<u64> = numbers.into_iter().collect();
         let mut arrived = BTreeMap::new();
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + PATIENCE;
         while !missing.is_empty() {
             let received = tokio::time::timeout_at(deadline, receive(&mut *self.subscription, BATCH)).await;
             let Ok(deliveries) = received else {
@@ -172,7 +171,7 @@ impl Reader {
     /// Acks deliveries whose connection may be gone, and returns those that are lost and must come again.
     pub(super) async fn ack_what_stands(&self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
         let mut lost = Vec::new();
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + PATIENCE;
         while !deliveries.is_empty() {
             let results = self.settler.settle(&batch(&deliveries, Settlement::Ack)).await;
             let mut failed = Vec::new();
@@ -240,6 +239,9 @@ pub(super) const BATCH: usize = 256;
 
 /// How long "nothing more arrives" is watched for. Too short can only hide a fault, never invent one.
 const QUIET: Duration = Duration::from_millis(300);
+
+/// How long something that must come is waited for before it counts as lost: long enough for the rebalance of a group.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps a retry from spinning.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
