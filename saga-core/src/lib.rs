@@ -8,6 +8,7 @@ pub mod memory;
 pub mod message;
 pub mod policy;
 pub mod port;
+pub mod runtime;
 
 pub use definition::{
     Compensate, Definition, DefinitionError, NothingToUndo, Outcome, Retriable, Saga, Step, saga,

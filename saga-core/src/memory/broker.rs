@@ -68,10 +68,7 @@ impl Broker {
 
     pub(super) fn publish(&self, client: u64, batch: &[Envelope]) -> Vec<Result<(), PublishError>> {
         let mut queues = self.lock();
-        let results = batch
-            .iter()
-            .map(|envelope| queues.accept(client, envelope))
-            .collect();
+        let results = batch.iter().map(|envelope| queues.accept(client, envelope)).collect();
         self.changed.notify_waiters();
         results
     }
@@ -92,10 +89,7 @@ impl Broker {
 
     pub(super) fn settle(&self, batch: &[(Token, Settlement)]) -> Vec<Result<(), SettleError>> {
         let mut queues = self.lock();
-        let results = batch
-            .iter()
-            .map(|(token, settlement)| queues.settle(*token, settlement))
-            .collect();
+        let results = batch.iter().map(|(token, settlement)| queues.settle(*token, settlement)).collect();
         self.changed.notify_waiters();
         results
     }
@@ -110,10 +104,8 @@ impl Broker {
 
     fn disconnect_if(&self, gone: impl Fn(u64, &Connection) -> bool) {
         let mut queues = self.lock();
-        let lost: Vec<_> = queues
-            .connections
-            .extract_if(|number, connection| gone(*number, connection))
-            .collect();
+        let lost: Vec<_> =
+            queues.connections.extract_if(|number, connection| gone(*number, connection)).collect();
         for (_, connection) in lost {
             for (number, message) in connection.unsettled {
                 queues.give_back(&connection.source, number, message);
@@ -149,15 +141,9 @@ impl Queues {
             return Err(PublishError::Temporary(why));
         };
         if queue.len() >= QUEUE_LENGTH_MAX {
-            return Err(PublishError::Temporary(format!(
-                "{} is full",
-                envelope.destination
-            )));
+            return Err(PublishError::Temporary(format!("{} is full", envelope.destination)));
         }
-        let message = Message {
-            envelope: envelope.clone(),
-            redelivered: false,
-        };
+        let message = Message { envelope: envelope.clone(), redelivered: false };
         queue.insert(number, message);
         Ok(())
     }
@@ -193,16 +179,11 @@ impl Queues {
         };
         let room = connection.in_flight_max - connection.unsettled.len();
         let taken = std::iter::from_fn(|| queue.pop_first()).take(max.min(room));
-        Ok(taken
-            .map(|(id, message)| connection.hand_out(Token { generation, id }, message))
-            .collect())
+        Ok(taken.map(|(id, message)| connection.hand_out(Token { generation, id }, message)).collect())
     }
 
     fn settle(&mut self, token: Token, settlement: &Settlement) -> Result<(), SettleError> {
-        let connection = self
-            .connections
-            .get_mut(&token.generation)
-            .ok_or(SettleError::Lost)?;
+        let connection = self.connections.get_mut(&token.generation).ok_or(SettleError::Lost)?;
         let message = connection.unsettled.remove(&token.id).ok_or(SettleError::Lost)?;
         let source = connection.source.clone();
         match settlement {
@@ -215,14 +196,8 @@ impl Queues {
 
     /// Puts a message back to where it stood in its queue.
     fn give_back(&mut self, source: &Destination, number: u64, message: Message) {
-        let again = Message {
-            redelivered: true,
-            ..message
-        };
-        self.ready
-            .entry(source.clone())
-            .or_default()
-            .insert(number, again);
+        let again = Message { redelivered: true, ..message };
+        self.ready.entry(source.clone()).or_default().insert(number, again);
     }
 
     /// The one way into a queue that ignores its limit: a dead letter that is dropped is a message that is lost.
@@ -232,23 +207,14 @@ impl Queues {
         envelope.headers.insert(DEAD_REASON, reason);
         let number = self.next_number();
         let queue = self.ready.entry(envelope.destination.clone()).or_default();
-        queue.insert(
-            number,
-            Message {
-                envelope,
-                redelivered: false,
-            },
-        );
+        queue.insert(number, Message { envelope, redelivered: false });
     }
 }
 
 impl Connection {
     fn hand_out(&mut self, token: Token, message: Message) -> Delivery {
-        let delivery = Delivery {
-            envelope: message.envelope.clone(),
-            redelivered: message.redelivered,
-            token,
-        };
+        let delivery =
+            Delivery { envelope: message.envelope.clone(), redelivered: message.redelivered, token };
         self.unsettled.insert(token.id, message);
         delivery
     }

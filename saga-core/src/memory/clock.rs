@@ -15,10 +15,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that now shows `at`; a fixed one makes a test run the same way each time.
     pub fn starting_at(at: Timestamp) -> Self {
-        TokioClock {
-            began: Instant::now(),
-            began_at: at,
-        }
+        TokioClock { began: Instant::now(), began_at: at }
     }
 }
 

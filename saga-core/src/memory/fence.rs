@@ -115,18 +115,11 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
 
     async fn begin(&self, keys: &[FenceKey]) -> Result<(MemoryTx<D>, Vec<Option<FenceState>>), StoreError> {
         if keys.len() > KEYS_MAX || !keys.is_sorted_by(|a, b| a < b) {
-            return Err(StoreError::Rejected(
-                "fence keys must be sorted, distinct and at most 32".into(),
-            ));
+            return Err(StoreError::Rejected("fence keys must be sorted, distinct and at most 32".into()));
         }
         let stored = self.contents.clone().lock_owned().await;
         let states = keys.iter().map(|key| stored.rows.get(key).cloned()).collect();
-        let tx = MemoryTx {
-            data: stored.data.clone(),
-            keys: keys.to_vec(),
-            mark: None,
-            stored,
-        };
+        let tx = MemoryTx { data: stored.data.clone(), keys: keys.to_vec(), mark: None, stored };
         Ok((tx, states))
     }
 
@@ -148,9 +141,7 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
         lease: Duration,
     ) -> Result<(), StoreError> {
         if !writes.iter().map(|write| &write.key).eq(&tx.keys) {
-            return Err(StoreError::Rejected(
-                "the writes are not those of the transaction's keys".into(),
-            ));
+            return Err(StoreError::Rejected("the writes are not those of the transaction's keys".into()));
         }
         let replies = || writes.iter().filter_map(|write| write.reply.as_ref());
         let mut outbox = self.outbox.lock().await;
@@ -159,9 +150,7 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
         }
         outbox.insert(replies(), lease, self.clock.now());
         tx.stored.data = tx.data;
-        let states = writes
-            .iter()
-            .filter_map(|write| Some((write.key.clone(), write.state.clone()?)));
+        let states = writes.iter().filter_map(|write| Some((write.key.clone(), write.state.clone()?)));
         tx.stored.rows.extend(states);
         Ok(())
     }

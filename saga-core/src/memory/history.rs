@@ -45,10 +45,7 @@ impl History for MemoryStore {
 
 fn shows(filter: &SagaFilter, saga: &Saga) -> bool {
     let stored = &saga.stored;
-    let wanted_name = filter
-        .name
-        .as_ref()
-        .is_none_or(|name| *name == stored.definition.name);
+    let wanted_name = filter.name.as_ref().is_none_or(|name| *name == stored.definition.name);
     let wanted_status = filter.status.is_none_or(|status| status == stored.status);
     let wanted_key = filter.key.is_none() || filter.key == saga.key;
     wanted_name && wanted_status && wanted_key
@@ -71,9 +68,8 @@ impl Saga {
 
 impl Tables {
     fn health(&self, known: &[DefinitionRef], now: Timestamp) -> StoreHealth {
-        let (parked, going): (Vec<_>, Vec<_>) = self
-            .unfinished()
-            .partition(|saga| saga.stored.status == Status::Parked);
+        let (parked, going): (Vec<_>, Vec<_>) =
+            self.unfinished().partition(|saga| saga.stored.status == Status::Parked);
         let oldest = going.iter().min_by_key(|saga| saga.moved);
         StoreHealth {
             outbox: self.outbox.backlog(now),
@@ -93,10 +89,7 @@ impl Tables {
         counts.retain(|definition, _| !known.contains(definition));
         counts
             .into_iter()
-            .map(|(definition, unfinished)| UnknownDefinition {
-                definition: definition.clone(),
-                unfinished,
-            })
+            .map(|(definition, unfinished)| UnknownDefinition { definition: definition.clone(), unfinished })
             .collect()
     }
 }

@@ -44,11 +44,7 @@ impl OutboxTable {
     ) {
         self.rows.extend(rows.map(|row| {
             let due = if row.claimed { now.plus(lease) } else { now };
-            let waiting = Waiting {
-                row: row.clone(),
-                since: now,
-                due,
-            };
+            let waiting = Waiting { row: row.clone(), since: now, due };
             (row.id, waiting)
         }));
     }

@@ -54,10 +54,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store whose due times and leases go by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        MemoryStore {
-            tables: Arc::default(),
-            clock,
-        }
+        MemoryStore { tables: Arc::default(), clock }
     }
 
     /// Opens a transaction for [`StartIn::start_in`].
@@ -100,19 +97,13 @@ impl Store for MemoryStore {
     async fn load(&self, sagas: &[SagaId]) -> Result<Loaded, StoreError> {
         let tables = self.tables.lock().await;
         let found = sagas.iter().filter_map(|id| tables.sagas.get(id));
-        Ok(Loaded {
-            now: self.clock.now(),
-            sagas: found.map(|saga| saga.stored.clone()).collect(),
-        })
+        Ok(Loaded { now: self.clock.now(), sagas: found.map(|saga| saga.stored.clone()).collect() })
     }
 
     async fn commit(&self, batch: &[Commit], lease: Duration) -> Vec<Result<Committed, CommitError>> {
         let mut tables = self.tables.lock().await;
         let now = self.clock.now();
-        batch
-            .iter()
-            .map(|commit| tables.commit(commit, lease, now))
-            .collect()
+        batch.iter().map(|commit| tables.commit(commit, lease, now)).collect()
     }
 
     async fn due_timers(

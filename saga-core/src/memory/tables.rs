@@ -45,20 +45,16 @@ struct Timer {
 
 impl Tables {
     pub(super) fn register(&mut self, definitions: &[DefinitionRef]) -> Result<(), StoreError> {
-        if let Some(changed) = definitions
-            .iter()
-            .find(|definition| self.runs_changed(definition))
-        {
+        if let Some(changed) = definitions.iter().find(|definition| self.runs_changed(definition)) {
             return Err(StoreError::Rejected(format!(
                 "{changed} has changed while sagas of it are running; give the changed definition a new version"
             )));
         }
-        self.definitions.extend(definitions.iter().map(|definition| {
-            (
-                (definition.name.clone(), definition.version),
-                definition.fingerprint,
-            )
-        }));
+        self.definitions.extend(
+            definitions
+                .iter()
+                .map(|definition| ((definition.name.clone(), definition.version), definition.fingerprint)),
+        );
         Ok(())
     }
 
@@ -74,9 +70,7 @@ impl Tables {
 
     /// The sagas that have not ended, parked ones included.
     pub(super) fn unfinished(&self) -> impl Iterator<Item = &Saga> {
-        self.sagas
-            .values()
-            .filter(|saga| !saga.stored.status.is_terminal())
+        self.sagas.values().filter(|saga| !saga.stored.status.is_terminal())
     }
 
     /// Stores one commit whole, or says why not and stores nothing.
@@ -149,21 +143,9 @@ impl Tables {
     fn set_timer(&mut self, saga: SagaId, change: &TimerChange, now: Timestamp) {
         let row = (saga, change.step().clone());
         match *change {
-            TimerChange::Arm {
-                direction,
-                attempt,
-                after,
-                ..
-            } => {
+            TimerChange::Arm { direction, attempt, after, .. } => {
                 let due = now.plus(after);
-                self.timers.insert(
-                    row,
-                    Timer {
-                        direction,
-                        attempt,
-                        due,
-                    },
-                );
+                self.timers.insert(row, Timer { direction, attempt, due });
             }
             TimerChange::Drop { .. } => {
                 self.timers.remove(&row);
@@ -198,17 +180,12 @@ impl Tables {
 
     pub(super) fn held(&self, known: &[DefinitionRef], limit: usize) -> Vec<HeldReply> {
         let held = self.held.values();
-        held.filter(|reply| has_definition(&self.sagas, &reply.saga, known))
-            .take(limit)
-            .cloned()
-            .collect()
+        held.filter(|reply| has_definition(&self.sagas, &reply.saga, known)).take(limit).cloned().collect()
     }
 }
 
 fn has_definition(sagas: &BTreeMap<SagaId, Saga>, saga: &SagaId, known: &[DefinitionRef]) -> bool {
-    sagas
-        .get(saga)
-        .is_some_and(|saga| known.contains(&saga.stored.definition))
+    sagas.get(saga).is_some_and(|saga| known.contains(&saga.stored.definition))
 }
 
 impl Saga {
@@ -239,12 +216,11 @@ impl Saga {
         self.stored.data = commit.data.clone();
         self.stored.parked = commit.parked.clone();
         self.moved = now;
-        self.journal
-            .extend(commit.journal.iter().map(|entry| JournalLine {
-                entry: entry.clone(),
-                at: now,
-                writer: WRITER.into(),
-            }));
+        self.journal.extend(commit.journal.iter().map(|entry| JournalLine {
+            entry: entry.clone(),
+            at: now,
+            writer: WRITER.into(),
+        }));
     }
 }
 

@@ -83,9 +83,7 @@ impl Transport for MemoryTransport {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::least(BODY_BYTES_MAX)
-            .lanes(Lanes::PerDestination)
-            .reports_unroutable()
+        Capabilities::least(BODY_BYTES_MAX).lanes(Lanes::PerDestination).reports_unroutable()
     }
 
     async fn declare(&self, destinations: &[Destination]) -> Result<(), TransportError> {
@@ -139,9 +137,7 @@ impl Subscription for MemorySubscription {
         };
         loop {
             let changed = broker.changed();
-            let taken = broker
-                .take(connection, max)
-                .inspect_err(|_| self.connection = None)?;
+            let taken = broker.take(connection, max).inspect_err(|_| self.connection = None)?;
             if !taken.is_empty() {
                 return Ok(taken);
             }

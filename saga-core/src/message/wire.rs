@@ -209,8 +209,9 @@ impl Answer {
 }
 
 /// Why a participant could not say yes or no.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
+///
+/// `?` turns any error into a temporary one, so a handler reads straight through.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fault {
     /// Whether trying again may help.
     pub kind: FaultKind,
@@ -227,6 +228,18 @@ impl Fault {
     /// A fault that no retry will mend: a bug, an impossible request. It parks the saga.
     pub fn permanent(message: impl fmt::Display) -> Self {
         Fault { kind: FaultKind::Permanent, message: shortened(message.to_string()) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Fault::temporary(error)
     }
 }
 

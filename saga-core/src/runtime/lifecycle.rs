@@ -1,0 +1,100 @@
+//! Starting, stopping and supervising tasks. A runtime starts once, may be stopped twice, and drains on stop.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::policy::Backoff;
+
+/// The tasks of one runtime. Dropping it aborts them, which is safe at every point; stopping them drains first.
+pub(crate) struct Tasks {
+    stop: watch::Sender<bool>,
+    running: JoinSet<()>,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Tasks { stop: watch::Sender::new(false), running: JoinSet::new() }
+    }
+
+    /// The signal that tells tasks to stop.
+    pub(crate) fn stopping(&self) -> Stopping {
+        Stopping(self.stop.subscribe())
+    }
+
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(task);
+    }
+
+    /// Tells the tasks to stop and waits until they are done, or aborts them after `grace`.
+    pub(crate) async fn stop(&mut self, grace: Duration) {
+        self.stop.send_replace(true);
+        let drained =
+            tokio::time::timeout(grace, async { while self.running.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            warn!(
+                ?grace,
+                "stopped before everything was drained; what is left is sent or run again elsewhere"
+            );
+            self.running.shutdown().await;
+        }
+    }
+}
+
+/// Tells a task when to stop.
+#[derive(Clone)]
+pub(crate) struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Returns once the runtime is to stop. Cancel safe.
+    pub(crate) async fn stopped(&mut self) {
+        // An error says that the runtime was dropped, which stops it as well.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+
+    /// Waits for `pause`, or until the runtime is to stop; tells whether it is to stop.
+    pub(crate) async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            () = self.stopped() => true,
+            () = tokio::time::sleep(pause) => false,
+        }
+    }
+
+    /// Calls `attempt` until it succeeds, with growing pauses; gives up only when the runtime is to stop.
+    pub(crate) async fn until_done<T, E: Display, F>(
+        &mut self,
+        what: &str,
+        mut attempt: impl FnMut() -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        for failures in 1.. {
+            match attempt().await {
+                Ok(done) => return Some(done),
+                Err(error) => warn!(%error, failures, "failed to {what}, trying again"),
+            }
+            if self.pause(RECONNECT.delay(failures, jitter_seed())).await {
+                break;
+            }
+        }
+        None
+    }
+}
+
+/// Differs between processes and moments, so that processes that failed together do not come back together.
+fn jitter_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// From a pause that nobody notices up to one that spares a server that is starting.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));

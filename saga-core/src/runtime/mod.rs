@@ -1,0 +1,19 @@
+//! Drives the machine and the fence over the ports: the orchestrator, the participant and the relay.
+//!
+//! Nothing is decided here. A runtime takes what has arrived, asks the pure core, stores the answer in one
+//! transaction for the batch, and only then settles with the broker.
+
+mod lifecycle;
+mod orchestrator;
+mod participant;
+mod relay;
+mod settling;
+
+pub use orchestrator::{
+    Health, OperateError, Orchestrator, OrchestratorBuilder, OrchestratorError, OutcomeError, SagaHandle,
+    SagaOutcome, StartError, StartedIn,
+};
+pub use participant::{
+    Handle, Handled, ParticipantBuilder, ParticipantError, Participating, Reply, Service, Undo, participant,
+    service,
+};

@@ -1,0 +1,117 @@
+//! What arrives at the batch loop, and how each arrival is settled.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::StartError;
+use super::operate::OperateError;
+use crate::definition::Plan;
+use crate::id::{BusinessKey, SagaId};
+use crate::machine::{Event, Status};
+use crate::message::{Envelope, Payload, TraceParent};
+use crate::port::{Committed, HeldId, Token};
+use crate::runtime::settling::Settling;
+
+/// What the batch loop takes.
+pub(super) enum Arrival {
+    /// Something happened to a saga.
+    Event(EventArrival),
+    /// A saga is to begin.
+    Start(StartArrival),
+}
+
+/// Something that happened to a saga.
+pub(super) struct EventArrival {
+    pub(super) saga: SagaId,
+    pub(super) event: Event,
+    pub(super) source: Source,
+}
+
+/// Where an event came from, and so whom its outcome concerns.
+pub(super) enum Source {
+    /// A reply from the broker. It is acked after the commit.
+    Delivery { envelope: Box<Envelope>, token: Token, settling: Settling },
+    /// A reply that was held for a worker that knows its saga's definition.
+    Held(HeldId),
+    /// A timer, or the relay. If the event is lost, the next timer makes it good.
+    Timer,
+    /// A human, who waits for the outcome.
+    Operator(oneshot::Sender<Result<Status, OperateError>>),
+}
+
+/// A saga that is to begin.
+pub(super) struct StartArrival {
+    pub(super) begin: Begin,
+    pub(super) started: oneshot::Sender<Result<Started, StartError>>,
+}
+
+/// All that a saga begins with.
+#[derive(Clone)]
+pub(super) struct Begin {
+    pub(super) plan: Arc<Plan>,
+    pub(super) id: SagaId,
+    pub(super) key: Option<BusinessKey>,
+    pub(super) data: Payload,
+    pub(super) trace: TraceParent,
+}
+
+impl Begin {
+    /// A digest of the input, by which a repeated start is told from another one with the same key.
+    pub(super) fn input(&self) -> Uuid {
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, self.data.as_bytes())
+    }
+}
+
+/// The saga that a start led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Started {
+    pub(super) id: SagaId,
+    /// Whether the business key led to a saga that existed already.
+    pub(super) existing: bool,
+}
+
+impl Started {
+    pub(super) fn of(id: SagaId, committed: Committed) -> Self {
+        match committed {
+            Committed::Stored => Started { id, existing: false },
+            Committed::Existing(other) => Started { id: other, existing: other != id },
+        }
+    }
+}
+
+/// What became of an event.
+pub(super) enum Verdict {
+    /// It moved the saga to this status, or was ignored in it.
+    Taken(Status),
+    /// It is one that nobody should have sent.
+    Wrong(OperateError),
+}
+
+impl EventArrival {
+    /// Tells the source what became of its event, after that is durable. Returns a held reply that is to be dropped.
+    pub(super) async fn settle(self, verdict: Verdict) -> Option<HeldId> {
+        match (self.source, verdict) {
+            (Source::Delivery { token, settling, .. }, Verdict::Taken(_)) => settling.ack(token).await,
+            (Source::Delivery { token, settling, .. }, Verdict::Wrong(error)) => {
+                settling.dead_letter(token, error.to_string()).await;
+            }
+            (Source::Held(id), Verdict::Taken(_) | Verdict::Wrong(_)) => return Some(id),
+            (Source::Timer, Verdict::Taken(_) | Verdict::Wrong(_)) => {}
+            // An operator who no longer waits sees the outcome in the journal.
+            (Source::Operator(answer), Verdict::Taken(status)) => drop(answer.send(Ok(status))),
+            (Source::Operator(answer), Verdict::Wrong(error)) => drop(answer.send(Err(error))),
+        }
+        None
+    }
+
+    /// Gives the event back undecided, because this process stops. Timers and held replies come again by themselves.
+    pub(super) async fn give_back(self) {
+        match self.source {
+            Source::Delivery { token, settling, .. } => settling.release(token).await,
+            Source::Held(_) | Source::Timer => {}
+            Source::Operator(answer) => drop(answer.send(Err(OperateError::Stopping))),
+        }
+    }
+}

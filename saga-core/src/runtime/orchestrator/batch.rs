@@ -1,0 +1,454 @@
+//! The batch loop: what has arrived is loaded, decided, committed in one transaction, and settled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use super::arrival::{Arrival, EventArrival, Source, StartArrival, Started, Verdict};
+use super::feed::BATCH_MAX;
+use super::fold::{self, Folding};
+use super::operate::OperateError;
+use super::outcome::Waiting;
+use super::registry::Registry;
+use crate::definition::Plan;
+use crate::id::{Destination, SagaId};
+use crate::machine::{Event, Instance, StateError, Status, Stored};
+use crate::policy::{Backoff, Timestamp};
+use crate::port::{Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, TimerChange};
+use crate::runtime::lifecycle::Stopping;
+use crate::runtime::relay::{self, RelayHandle};
+
+/// The batch loop of one orchestrator.
+pub(super) struct Batcher {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) registry: Registry,
+    pub(super) replies: Destination,
+    pub(super) ids: Arc<dyn IdSource>,
+    pub(super) relay: RelayHandle,
+    pub(super) waiting: Waiting,
+    pub(super) stopping: Stopping,
+}
+
+/// What a batch comes to, before it is stored.
+#[derive(Default)]
+struct Work {
+    /// One commit a saga, and whom it concerns.
+    commits: Vec<Commit>,
+    concerns: Vec<Concern>,
+    /// Events that change nothing.
+    unmoved: Vec<(EventArrival, Verdict)>,
+    /// Replies for sagas whose definition this process does not know.
+    held: Vec<HeldReply>,
+    holding: Vec<EventArrival>,
+}
+
+/// Whom a commit concerns.
+enum Concern {
+    Events {
+        before: Stored,
+        /// `None` if the stored saga could not be read, and is parked as it is.
+        after: Option<Instance>,
+        arrivals: Vec<(EventArrival, Verdict)>,
+    },
+    Start {
+        after: Instance,
+        arrival: StartArrival,
+    },
+}
+
+/// A saga whose commit the database refused: as it was, what had arrived for it, and why.
+type Rejected = (Stored, Vec<(EventArrival, Verdict)>, String);
+
+impl Batcher {
+    /// Works until the orchestrator stops; then finishes what has arrived.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Arrival>) {
+        let mut batch = Vec::new();
+        let mut failures = 0;
+        while self.gather(&mut inbox, &mut batch).await {
+            batch = self.work(std::mem::take(&mut batch), &mut failures).await;
+        }
+        inbox.close();
+        while let Ok(arrival) = inbox.try_recv() {
+            batch.push(arrival);
+        }
+        for arrival in self.work(batch, &mut failures).await {
+            give_back(arrival).await;
+        }
+    }
+
+    /// Takes what has arrived, and never waits for more. False once the orchestrator is to stop.
+    async fn gather(&mut self, inbox: &mut mpsc::Receiver<Arrival>, batch: &mut Vec<Arrival>) -> bool {
+        if self.stopping.is_stopping() {
+            return false;
+        }
+        if batch.is_empty() {
+            return tokio::select! {
+                () = self.stopping.stopped() => false,
+                taken = inbox.recv_many(batch, BATCH_MAX) => taken > 0,
+            };
+        }
+        while batch.len() < BATCH_MAX
+            && let Ok(arrival) = inbox.try_recv()
+        {
+            batch.push(arrival);
+        }
+        true
+    }
+
+    /// Carries out one batch. Returns what is to be tried again.
+    async fn work(&mut self, arrivals: Vec<Arrival>, failures: &mut u32) -> Vec<Arrival> {
+        histogram!("saga_batch_arrivals").record(arrivals.len() as f64);
+        let (events, starts) = by_saga(arrivals);
+        let ids: Vec<SagaId> = events.keys().copied().collect();
+        let loaded = match self.store.load(&ids).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                warn!(%error, "failed to load sagas, trying again");
+                self.pause(failures).await;
+                return again(events.into_values().flatten(), starts);
+            }
+        };
+        let work = self.decide(events, starts, loaded.now, loaded.sagas);
+        let retried = self.store(work, loaded.now).await;
+        match retried.is_empty() {
+            true => *failures = 0,
+            false => self.pause(failures).await,
+        }
+        retried
+    }
+
+    async fn pause(&mut self, failures: &mut u32) {
+        *failures = failures.saturating_add(1);
+        self.stopping.pause(TRY_AGAIN.delay(*failures, u64::from(*failures))).await;
+    }
+
+    fn decide(
+        &self,
+        events: BTreeMap<SagaId, Vec<EventArrival>>,
+        starts: Vec<StartArrival>,
+        now: Timestamp,
+        sagas: Vec<Stored>,
+    ) -> Work {
+        let with = Folding { now, replies: &self.replies, ids: &*self.ids };
+        let mut stored: HashMap<SagaId, Stored> = sagas.into_iter().map(|saga| (saga.id, saga)).collect();
+        let mut work = Work::default();
+        for (saga, arrivals) in events {
+            match stored.remove(&saga) {
+                None => work.missing(saga, arrivals),
+                Some(stored) => match self.registry.plan(&stored.definition) {
+                    None => work.unknown(&stored, arrivals),
+                    Some(plan) => work.fold(&with, plan, stored, arrivals),
+                },
+            }
+        }
+        for start in starts {
+            work.begin(&with, start);
+        }
+        work
+    }
+
+    /// Stores a batch, and settles each arrival after its commit. Returns what is to be tried again.
+    async fn store(&self, mut work: Work, now: Timestamp) -> Vec<Arrival> {
+        let mut dropped = Vec::new();
+        for (arrival, verdict) in work.unmoved {
+            dropped.extend(arrival.settle(verdict).await);
+        }
+        let mut retried = self.hold(work.held, work.holding).await;
+        let room = self.claim(&mut work.commits);
+        let results = match work.commits.is_empty() {
+            true => Vec::new(),
+            false => self.store.commit(&work.commits, relay::LEASE).await,
+        };
+        let mut rows = Vec::new();
+        let mut rejected = Vec::new();
+        for ((commit, concern), result) in work.commits.into_iter().zip(work.concerns).zip(results) {
+            match (result, concern) {
+                (Ok(committed), concern) => {
+                    if committed == Committed::Stored {
+                        rows.extend(commit.outbox);
+                    }
+                    self.committed(concern, committed, &mut dropped).await;
+                }
+                (Err(CommitError::Rejected(why)), Concern::Events { before, arrivals, .. }) => {
+                    rejected.push((before, arrivals, why));
+                }
+                (Err(error), concern) => retried.extend(failed(error, concern)),
+            }
+        }
+        self.relay.hand_over(rows, room);
+        retried.extend(self.park_rejected(rejected, now, &mut dropped).await);
+        self.drop_held(dropped).await;
+        retried
+    }
+
+    /// Claims room in the relay's memory for all rows of a batch, or for none.
+    fn claim(&self, commits: &mut [Commit]) -> Option<relay::Room> {
+        let rows = commits.iter().map(|commit| commit.outbox.len()).sum();
+        let room = self.relay.room(rows);
+        let rows = commits.iter_mut().flat_map(|commit| &mut commit.outbox);
+        rows.for_each(|row| row.claimed = room.is_some());
+        room
+    }
+
+    async fn committed(&self, concern: Concern, committed: Committed, dropped: &mut Vec<HeldId>) {
+        match concern {
+            Concern::Events { after, arrivals, .. } => {
+                counter!("saga_transitions_total").increment(1);
+                if let Some(instance) = &after {
+                    self.tell(instance);
+                }
+                for (arrival, verdict) in arrivals {
+                    dropped.extend(arrival.settle(verdict).await);
+                }
+            }
+            Concern::Start { after, arrival } => {
+                counter!("saga_started_total").increment(1);
+                // A caller that no longer waits has started its saga all the same.
+                drop(arrival.started.send(Ok(Started::of(after.id, committed))));
+            }
+        }
+    }
+
+    fn tell(&self, instance: &Instance) {
+        let status = instance.state.status();
+        if status.is_terminal() || status == Status::Parked {
+            counter!("saga_ended_total", "status" => status.as_str()).increment(1);
+            self.waiting.tell(instance);
+        }
+    }
+
+    /// Parks sagas whose commit the database refused, each as it was before.
+    async fn park_rejected(
+        &self,
+        rejected: Vec<Rejected>,
+        now: Timestamp,
+        dropped: &mut Vec<HeldId>,
+    ) -> Vec<Arrival> {
+        if rejected.is_empty() {
+            return Vec::new();
+        }
+        let commits: Vec<Commit> =
+            rejected.iter().map(|(before, arrivals, why)| self.refused(before, arrivals, now, why)).collect();
+        let results = self.store.commit(&commits, relay::LEASE).await;
+        let mut retried = Vec::new();
+        for ((before, arrivals, why), result) in rejected.into_iter().zip(results) {
+            match result {
+                Ok(_) => {
+                    error!(saga = %before.id, why, "a saga is parked, because the store refused its transition");
+                    let concern = Concern::Events { before, after: None, arrivals };
+                    self.committed(concern, Committed::Stored, dropped).await;
+                }
+                Err(error) => {
+                    retried.extend(failed(error, Concern::Events { before, after: None, arrivals }))
+                }
+            }
+        }
+        retried
+    }
+
+    fn refused(
+        &self,
+        before: &Stored,
+        arrivals: &[(EventArrival, Verdict)],
+        now: Timestamp,
+        why: &str,
+    ) -> Commit {
+        let plan = self.registry.plan(&before.definition);
+        park_as_it_is(before, arrivals.iter().map(|(arrival, _)| arrival), plan.map(|plan| &**plan), now, why)
+    }
+
+    /// Keeps replies for a worker that knows their saga's definition, and acks them after that.
+    async fn hold(&self, held: Vec<HeldReply>, holding: Vec<EventArrival>) -> Vec<Arrival> {
+        if held.is_empty() {
+            return Vec::new();
+        }
+        if let Err(error) = self.store.hold(&held).await {
+            warn!(%error, "failed to hold replies, trying again");
+            return holding.into_iter().map(Arrival::Event).collect();
+        }
+        counter!("saga_replies_held_total").increment(held.len() as u64);
+        for arrival in holding {
+            arrival.settle(Verdict::Taken(Status::Running)).await;
+        }
+        Vec::new()
+    }
+
+    async fn drop_held(&self, dropped: Vec<HeldId>) {
+        if !dropped.is_empty()
+            && let Err(error) = self.store.drop_held(&dropped).await
+        {
+            warn!(%error, "held replies could not be dropped; they are ignored when they come again");
+        }
+    }
+}
+
+impl Work {
+    /// Nobody knows this saga: its replies are dead-lettered, and an operator is told.
+    fn missing(&mut self, saga: SagaId, arrivals: Vec<EventArrival>) {
+        counter!("saga_events_unknown_saga_total").increment(arrivals.len() as u64);
+        let wrong = |arrival| (arrival, Verdict::Wrong(OperateError::NotFound(saga)));
+        self.unmoved.extend(arrivals.into_iter().map(wrong));
+    }
+
+    /// The saga runs a definition that this process does not know: it is left alone, and its replies are held.
+    fn unknown(&mut self, stored: &Stored, arrivals: Vec<EventArrival>) {
+        for arrival in arrivals {
+            match &arrival.source {
+                Source::Delivery { envelope, .. } => {
+                    let id = HeldId(envelope.id.as_uuid());
+                    self.held.push(HeldReply { id, saga: arrival.saga, envelope: (**envelope).clone() });
+                    self.holding.push(arrival);
+                }
+                Source::Held(_) | Source::Timer | Source::Operator(_) => {
+                    let error = OperateError::UnknownDefinition(stored.definition.to_string());
+                    self.unmoved.push((arrival, Verdict::Wrong(error)));
+                }
+            }
+        }
+    }
+
+    fn fold(&mut self, with: &Folding<'_>, plan: &Plan, before: Stored, arrivals: Vec<EventArrival>) {
+        let instance = match Instance::decode(before.clone()) {
+            Ok(instance) => instance,
+            Err(error) => return self.unreadable(with, plan, before, arrivals, error),
+        };
+        let (commit, after, verdicts) =
+            fold::fold(with, plan, instance, arrivals.iter().map(|arrival| &arrival.event));
+        let arrivals = arrivals.into_iter().zip(verdicts);
+        match commit {
+            None => self.unmoved.extend(arrivals),
+            Some(commit) => {
+                self.commits.push(commit);
+                self.concerns.push(Concern::Events {
+                    before,
+                    after: Some(after),
+                    arrivals: arrivals.collect(),
+                });
+            }
+        }
+    }
+
+    /// Parks a saga whose state this build cannot read, with its bytes kept as they are.
+    fn unreadable(
+        &mut self,
+        with: &Folding<'_>,
+        plan: &Plan,
+        before: Stored,
+        arrivals: Vec<EventArrival>,
+        error: StateError,
+    ) {
+        let (operators, others): (Vec<_>, Vec<_>) =
+            arrivals.into_iter().partition(|arrival| matches!(arrival.source, Source::Operator(_)));
+        let why = error.to_string();
+        if let Some(operator) = operators.into_iter().next() {
+            self.unmoved.push((operator, Verdict::Wrong(OperateError::Unreadable(error))));
+        }
+        let taken = others.into_iter().map(|arrival| (arrival, Verdict::Taken(Status::Parked)));
+        if before.status == Status::Parked || before.status.is_terminal() {
+            return self.unmoved.extend(taken);
+        }
+        let arrivals: Vec<_> = taken.collect();
+        let commit =
+            park_as_it_is(&before, arrivals.iter().map(|(arrival, _)| arrival), Some(plan), with.now, &why);
+        self.commits.push(commit);
+        self.concerns.push(Concern::Events { before, after: None, arrivals });
+    }
+
+    fn begin(&mut self, with: &Folding<'_>, arrival: StartArrival) {
+        match fold::begin(with, &arrival.begin) {
+            Ok((commit, after)) => {
+                self.commits.push(commit);
+                self.concerns.push(Concern::Start { after, arrival });
+            }
+            Err(error) => drop(arrival.started.send(Err(error.into()))),
+        }
+    }
+}
+
+/// Sorts a batch: events by saga in the order they arrived, and starts.
+fn by_saga(arrivals: Vec<Arrival>) -> (BTreeMap<SagaId, Vec<EventArrival>>, Vec<StartArrival>) {
+    let mut events: BTreeMap<SagaId, Vec<EventArrival>> = BTreeMap::new();
+    let mut starts = Vec::new();
+    for arrival in arrivals {
+        match arrival {
+            Arrival::Event(event) => events.entry(event.saga).or_default().push(event),
+            Arrival::Start(start) => starts.push(start),
+        }
+    }
+    (events, starts)
+}
+
+fn again(events: impl Iterator<Item = EventArrival>, starts: Vec<StartArrival>) -> Vec<Arrival> {
+    events.map(Arrival::Event).chain(starts.into_iter().map(Arrival::Start)).collect()
+}
+
+/// What is to be tried again after a commit that was not stored.
+fn failed(error: CommitError, concern: Concern) -> Vec<Arrival> {
+    match concern {
+        Concern::Events { before, arrivals, .. } => {
+            match error {
+                CommitError::Conflict => counter!("saga_lost_races_total").increment(1),
+                error => warn!(saga = %before.id, %error, "failed to commit, trying again"),
+            }
+            arrivals.into_iter().map(|(arrival, _)| Arrival::Event(arrival)).collect()
+        }
+        Concern::Start { after, arrival } => start_failed(error, after.id, arrival),
+    }
+}
+
+fn start_failed(error: CommitError, id: SagaId, arrival: StartArrival) -> Vec<Arrival> {
+    match error {
+        // Ids are fresh, so a saga that has this one was started by a commit of ours whose answer was lost.
+        CommitError::Conflict => {
+            drop(arrival.started.send(Ok(Started { id, existing: false })));
+            Vec::new()
+        }
+        error if error.is_temporary() => {
+            warn!(saga = %id, %error, "failed to start, trying again");
+            vec![Arrival::Start(arrival)]
+        }
+        error => {
+            drop(arrival.started.send(Err(error.into())));
+            Vec::new()
+        }
+    }
+}
+
+async fn give_back(arrival: Arrival) {
+    match arrival {
+        Arrival::Event(event) => event.give_back().await,
+        Arrival::Start(start) => drop(start.started.send(Err(super::StartError::Stopping))),
+    }
+}
+
+/// A commit that parks a saga with its state and data untouched. Its events come again when it is released.
+fn park_as_it_is<'a>(
+    before: &Stored,
+    mut arrivals: impl Iterator<Item = &'a EventArrival>,
+    plan: Option<&Plan>,
+    now: Timestamp,
+    why: &str,
+) -> Commit {
+    let reason: String = why.chars().filter(|c| *c != '\0').collect();
+    let event = arrivals.next().map(|arrival| &arrival.event);
+    let event = event.unwrap_or(&Event::Started);
+    let steps = plan.map_or(&[][..], Plan::steps);
+    Commit {
+        id: before.id,
+        change: Change::Move { expected: before.version },
+        status: Status::Parked,
+        state: before.state.clone(),
+        data: before.data.clone(),
+        journal: vec![fold::entry(before.version + 1, event, now, format!("parked: {reason}"))],
+        parked: Some(reason),
+        outbox: Vec::new(),
+        timers: steps.iter().map(|step| TimerChange::Drop { step: step.name.clone() }).collect(),
+    }
+}
+
+/// After a lost race almost at once; while the store is away, up to a second.
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_secs(1));

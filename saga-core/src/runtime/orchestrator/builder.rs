@@ -1,0 +1,144 @@
+//! Putting an orchestrator together and starting it.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tracing::warn;
+
+use super::arrival::Arrival;
+use super::batch::Batcher;
+use super::feed::{self, Feed};
+use super::outcome::{self, Waiting};
+use super::registry::Registry;
+use super::{Inner, Orchestrator};
+use crate::definition::{Definition, DefinitionRef, Saga};
+use crate::id::{Destination, NameError};
+use crate::port::{History, IdSource, Outbox, RandomIds, Store, StoreError, Transport, TransportError};
+use crate::runtime::lifecycle::Tasks;
+use crate::runtime::relay;
+
+/// An orchestrator that is being put together.
+#[must_use = "an orchestrator does nothing until it is started"]
+pub struct OrchestratorBuilder<S> {
+    store: Arc<S>,
+    transport: Arc<dyn Transport>,
+    replies: String,
+    registry: Registry,
+    twice: Option<DefinitionRef>,
+    ids: Arc<dyn IdSource>,
+}
+
+/// An orchestrator could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrchestratorError {
+    /// The replies' destination has a name that some broker cannot carry.
+    #[error("the replies' destination: {0}")]
+    BadName(#[from] NameError),
+    /// Two definitions with one name and version were registered.
+    #[error("{0} is registered twice; give the changed definition a new version")]
+    RegisteredTwice(DefinitionRef),
+    /// No definition was registered.
+    #[error("no definition is registered; call `register` before `start`")]
+    NothingRegistered,
+    /// The store refused, for example because a definition changed without a new version.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker refused, for example because a queue of another kind has a destination's name.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+impl<S: Store + Outbox + History> Orchestrator<S> {
+    /// Begins an orchestrator over a store and a transport. Replies come to the destination `replies`, which all
+    /// orchestrators over one store share, and nobody else.
+    pub fn builder(
+        store: Arc<S>,
+        transport: Arc<dyn Transport>,
+        replies: impl Into<String>,
+    ) -> OrchestratorBuilder<S> {
+        let (registry, ids) = (Registry::default(), Arc::new(RandomIds));
+        OrchestratorBuilder { store, transport, replies: replies.into(), registry, twice: None, ids }
+    }
+}
+
+impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
+    /// Makes a definition known. Several versions of one saga may stand side by side; new sagas take the newest.
+    pub fn register<T: Saga>(mut self, definition: &Definition<T>) -> Self {
+        if !self.registry.add(definition.plan().clone()) {
+            self.twice = Some(definition.plan().reference().clone());
+        }
+        self
+    }
+
+    /// Takes ids from another source than the machine's randomness; for simulations that repeat.
+    pub fn ids(self, ids: Arc<dyn IdSource>) -> Self {
+        OrchestratorBuilder { ids, ..self }
+    }
+
+    /// Starts the orchestrator: registers the definitions, declares the destinations, and begins to work.
+    ///
+    /// # Errors
+    ///
+    /// [`OrchestratorError`] says what stands in the way. A store or broker that is only away is waited for once the
+    /// orchestrator runs, but must be there when it starts, so that a mistake in the configuration shows at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: starting again is harmless.
+    pub async fn start(self) -> Result<Orchestrator<S>, OrchestratorError> {
+        let replies = Destination::new(&self.replies)?;
+        if let Some(twice) = self.twice {
+            return Err(OrchestratorError::RegisteredTwice(twice));
+        }
+        let known = self.registry.references();
+        if known.is_empty() {
+            return Err(OrchestratorError::NothingRegistered);
+        }
+        self.store.register(&known).await?;
+        let mut destinations = self.registry.destinations();
+        destinations.push(replies.clone());
+        self.transport.declare(&destinations).await?;
+        report_unknown(&*self.store, &known).await?;
+        Ok(self.spawn(replies, known))
+    }
+
+    fn spawn(self, replies: Destination, known: Vec<DefinitionRef>) -> Orchestrator<S> {
+        let (mut tasks, mut sending) = (Tasks::new(), Tasks::new());
+        let waiting = Waiting::default();
+        let (undeliverable, set_aside) = mpsc::channel(feed::UNDELIVERABLE_MAX);
+        let relay =
+            relay::start(self.store.clone(), self.transport.clone(), Some(undeliverable), &mut sending);
+        let (inbox, arrivals) = mpsc::channel::<Arrival>(feed::INBOX_MAX);
+        let batcher = Batcher {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            replies: replies.clone(),
+            ids: self.ids.clone(),
+            relay: relay.clone(),
+            waiting: waiting.clone(),
+            stopping: tasks.stopping(),
+        };
+        tasks.spawn(batcher.run(arrivals));
+        let feed =
+            Feed { store: self.store.clone(), known, inbox: inbox.downgrade(), stopping: tasks.stopping() };
+        tasks.spawn(feed.clone().replies(self.transport, replies.clone()));
+        tasks.spawn(feed.clone().timers());
+        tasks.spawn(feed.clone().held());
+        tasks.spawn(feed.undeliverable(set_aside));
+        tasks.spawn(outcome::poll(waiting.clone(), self.store.clone(), tasks.stopping()));
+        let (store, registry, ids) = (self.store, self.registry, self.ids);
+        let (intake, sending) = (Mutex::new(tasks), Mutex::new(sending));
+        let inner = Inner { store, registry, replies, ids, inbox, relay, waiting, intake, sending };
+        Orchestrator(Arc::new(inner))
+    }
+}
+
+/// Says which unfinished sagas this process leaves alone.
+async fn report_unknown(store: &(impl History + ?Sized), known: &[DefinitionRef]) -> Result<(), StoreError> {
+    for unknown in store.health(known).await?.unknown {
+        let (definition, unfinished) = (unknown.definition, unknown.unfinished);
+        warn!(%definition, unfinished, "sagas are left alone, because this process does not know their definition");
+    }
+    Ok(())
+}

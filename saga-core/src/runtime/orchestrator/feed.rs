@@ -1,0 +1,181 @@
+//! What feeds the batch loop: replies, timers, held replies, and messages that no broker takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::arrival::{Arrival, EventArrival, Source};
+use crate::definition::DefinitionRef;
+use crate::id::Destination;
+use crate::machine::Event;
+use crate::message::{CommandMessage, ReplyMessage};
+use crate::port::{
+    Delivery, HeldReply, Store, SubscribeOptions, Subscription, TimerDue, Transport, TransportError,
+};
+use crate::runtime::lifecycle::Stopping;
+use crate::runtime::relay::Undeliverable;
+use crate::runtime::settling::Settling;
+
+/// Feeds the batch loop until the orchestrator stops.
+#[derive(Clone)]
+pub(super) struct Feed {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) known: Vec<DefinitionRef>,
+    /// Weak, so that the batch loop ends when the orchestrator and all feeds are done.
+    pub(super) inbox: mpsc::WeakSender<Arrival>,
+    pub(super) stopping: Stopping,
+}
+
+impl Feed {
+    /// Takes replies from the broker, over as many connections as it takes.
+    pub(super) async fn replies(mut self, transport: Arc<dyn Transport>, replies: Destination) {
+        let group = replies.as_str().to_owned();
+        let options = SubscribeOptions { source: replies, group, in_flight_max: IN_FLIGHT_MAX };
+        while !self.stopping.is_stopping() {
+            let subscribing = || transport.subscribe(options.clone());
+            let Some(subscription) = self.stopping.until_done("subscribe to the replies", subscribing).await
+            else {
+                return;
+            };
+            if let Err(error) = self.read(subscription).await {
+                warn!(%error, "the replies' subscription ended, subscribing again");
+            }
+        }
+    }
+
+    async fn read(&mut self, mut subscription: Box<dyn Subscription>) -> Result<(), TransportError> {
+        let (settling, carried_out) = Settling::over(subscription.settler());
+        let settler = tokio::spawn(carried_out);
+        let result = loop {
+            let received = tokio::select! {
+                () = self.stopping.stopped() => break Ok(()),
+                received = subscription.receive(BATCH_MAX) => received,
+            };
+            match received {
+                Ok(deliveries) => self.take(deliveries, &settling).await,
+                Err(error) => break Err(error),
+            }
+        };
+        drop(settling);
+        if result.is_ok() {
+            // Stopping: the subscription stays until the last reply that it brought is settled.
+            let _ = settler.await;
+        }
+        result
+    }
+
+    async fn take(&self, deliveries: Vec<Delivery>, settling: &Settling) {
+        let mut arrivals = Vec::with_capacity(deliveries.len());
+        for Delivery { envelope, token, .. } in deliveries {
+            match ReplyMessage::decode(&envelope) {
+                Ok(reply) => {
+                    let (envelope, settling) = (Box::new(envelope), settling.clone());
+                    arrivals.push(replied(reply, Source::Delivery { envelope, token, settling }));
+                }
+                Err(error) => {
+                    warn!(message = %envelope.id, %error, "a message is dead-lettered, because it is no reply");
+                    settling.dead_letter(token, error.to_string()).await;
+                }
+            }
+        }
+        self.pass_on(arrivals).await;
+    }
+
+    /// Takes timers whose time has come.
+    pub(super) async fn timers(mut self) {
+        loop {
+            let known = self.known.clone();
+            let due = || self.store.due_timers(&known, BATCH_MAX, TIMER_LEASE);
+            let Some(due) = self.stopping.clone().until_done("look for due timers", due).await else {
+                return;
+            };
+            counter!("saga_timers_fired_total").increment(due.len() as u64);
+            let full = due.len() == BATCH_MAX;
+            self.pass_on(due.into_iter().map(timed).collect()).await;
+            if self.stopping.pause(if full { Duration::ZERO } else { TIMER_PAUSE }).await {
+                return;
+            }
+        }
+    }
+
+    /// Takes replies that another process held, because it did not know their saga's definition.
+    pub(super) async fn held(mut self) {
+        loop {
+            let known = self.known.clone();
+            let held = || self.store.held(&known, BATCH_MAX);
+            let Some(held) = self.stopping.clone().until_done("look for held replies", held).await else {
+                return;
+            };
+            self.pass_on(held.into_iter().filter_map(held_reply).collect()).await;
+            if self.stopping.pause(HELD_PAUSE).await {
+                return;
+            }
+        }
+    }
+
+    /// Parks sagas whose messages no broker takes.
+    pub(super) async fn undeliverable(mut self, mut set_aside: mpsc::Receiver<Undeliverable>) {
+        loop {
+            let undeliverable = tokio::select! {
+                () = self.stopping.stopped() => return,
+                undeliverable = set_aside.recv() => undeliverable,
+            };
+            let Some(Undeliverable { envelope, reason }) = undeliverable else { return };
+            // Only this orchestrator's own commands pass its relay, so they decode.
+            let Ok(command) = CommandMessage::decode(&envelope) else { continue };
+            let reason =
+                format!("the {} message of step {} is set aside: {reason}", command.direction, command.step);
+            let event = Event::Undeliverable { step: command.step, reason };
+            self.pass_on(vec![EventArrival { saga: command.saga, event, source: Source::Timer }]).await;
+        }
+    }
+
+    /// Waits until the batch loop has room for all of them.
+    async fn pass_on(&self, arrivals: Vec<EventArrival>) {
+        let Some(inbox) = self.inbox.upgrade() else { return };
+        let Ok(room) = inbox.reserve_many(arrivals.len()).await else { return };
+        for (place, arrival) in room.zip(arrivals) {
+            place.send(Arrival::Event(arrival));
+        }
+    }
+}
+
+fn replied(reply: ReplyMessage, source: Source) -> EventArrival {
+    let ReplyMessage { saga, step, direction, attempt, answer, .. } = reply;
+    EventArrival { saga, event: Event::Replied { step, direction, attempt, answer }, source }
+}
+
+fn timed(due: TimerDue) -> EventArrival {
+    let TimerDue { saga, step, direction, attempt } = due;
+    EventArrival { saga, event: Event::TimerDue { step, direction, attempt }, source: Source::Timer }
+}
+
+/// Only replies that decoded were held.
+fn held_reply(held: HeldReply) -> Option<EventArrival> {
+    let reply = ReplyMessage::decode(&held.envelope).ok()?;
+    Some(replied(reply, Source::Held(held.id)))
+}
+
+/// Replies taken at once. One transaction holds them; beyond this its latency grows faster than its economy.
+pub(super) const BATCH_MAX: usize = 500;
+
+/// Replies out and unsettled: two batches at work and two on their way.
+const IN_FLIGHT_MAX: usize = 4 * BATCH_MAX;
+
+/// Arrivals that wait for the batch loop. When it is full, the broker and the callers wait.
+pub(super) const INBOX_MAX: usize = 4 * BATCH_MAX;
+
+/// Set-aside messages that wait to park their sagas. More are found again by their timers.
+pub(super) const UNDELIVERABLE_MAX: usize = 1000;
+
+/// How long a timer that was taken stays with this process. If it dies, another takes the timer then.
+const TIMER_LEASE: Duration = Duration::from_secs(5);
+
+/// How often timers are looked for; they fire at most this late.
+const TIMER_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often held replies are looked for: they wait for a deployment, so seconds do not matter.
+const HELD_PAUSE: Duration = Duration::from_secs(5);

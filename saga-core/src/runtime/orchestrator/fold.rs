@@ -1,0 +1,146 @@
+//! Folds the events of one saga into one commit. Pure: the machine decides, this only adds up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::counter;
+
+use super::arrival::{Begin, Verdict};
+use super::operate::OperateError;
+use crate::definition::{Plan, ScriptError};
+use crate::id::{Destination, StepName, Version};
+use crate::machine::{self, Applied, Effect, Event, Instance, State, Transition};
+use crate::message::CommandMessage;
+use crate::policy::Timestamp;
+use crate::port::{Change, Commit, IdSource, JournalEntry, OutboxRow, Start, TimerChange};
+
+/// What a fold needs beside the saga and its events.
+pub(super) struct Folding<'a> {
+    pub(super) now: Timestamp,
+    pub(super) replies: &'a Destination,
+    pub(super) ids: &'a dyn IdSource,
+}
+
+/// Several transitions of one saga, added up.
+struct Fold<'a> {
+    with: &'a Folding<'a>,
+    instance: Instance,
+    journal: Vec<JournalEntry>,
+    outbox: Vec<OutboxRow>,
+    timers: BTreeMap<StepName, TimerChange>,
+}
+
+/// Folds `events` over a saga. Returns what to commit, if anything moved, the saga afterwards, and a verdict for each event.
+pub(super) fn fold<'e>(
+    with: &Folding<'_>,
+    plan: &Plan,
+    instance: Instance,
+    events: impl Iterator<Item = &'e Event>,
+) -> (Option<Commit>, Instance, Vec<Verdict>) {
+    let expected = instance.version;
+    let mut fold = Fold::over(with, instance);
+    let verdicts = events.map(|event| fold.apply(plan, event)).collect();
+    let commit = (!fold.journal.is_empty()).then(|| fold.commit(Change::Move { expected }));
+    (commit, fold.instance, verdicts)
+}
+
+/// The commit that begins a saga, and the saga it begins.
+pub(super) fn begin(with: &Folding<'_>, begin: &Begin) -> Result<(Commit, Instance), ScriptError> {
+    let transition =
+        machine::start(&begin.plan, begin.id, begin.data.clone(), begin.trace.clone(), with.now)?;
+    let mut fold = Fold::over(with, transition.next.clone());
+    fold.add(&Event::Started, transition);
+    let definition = begin.plan.reference().clone();
+    let commit =
+        fold.commit(Change::Start(Start { definition, key: begin.key.clone(), input: begin.input() }));
+    Ok((commit, fold.instance))
+}
+
+/// The entry that a journal keeps of an event.
+pub(super) fn entry(version: Version, event: &Event, now: Timestamp, decision: String) -> JournalEntry {
+    // Every part of an event has a JSON form: names, numbers, and payloads that are text.
+    let event = serde_json::to_vec(event).map(Bytes::from).unwrap_or_default();
+    JournalEntry { version, event, now, decision }
+}
+
+impl<'a> Fold<'a> {
+    fn over(with: &'a Folding<'a>, instance: Instance) -> Self {
+        Fold { with, instance, journal: Vec::new(), outbox: Vec::new(), timers: BTreeMap::new() }
+    }
+
+    fn apply(&mut self, plan: &Plan, event: &Event) -> Verdict {
+        match machine::apply(plan, &self.instance, event, self.with.now) {
+            Ok(Applied::Moved(transition)) => self.add(event, *transition),
+            Ok(Applied::Ignored(reason)) => {
+                counter!("saga_events_ignored_total", "reason" => reason.as_str()).increment(1);
+            }
+            Err(error) => return Verdict::Wrong(OperateError::Refused(error)),
+        }
+        Verdict::Taken(self.instance.state.status())
+    }
+
+    fn add(&mut self, event: &Event, transition: Transition) {
+        let Transition { next, effects, decision } = transition;
+        tracing::debug!(saga = %next.id, trace = next.trace.as_str(), %decision, "saga moved");
+        self.journal.push(entry(next.version, event, self.with.now, decision.to_string()));
+        for effect in effects {
+            self.take(effect);
+        }
+        self.instance = next;
+    }
+
+    fn take(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { step, direction, attempt, destination, command_type, body, trace } => {
+                let saga = self.instance.id;
+                let reply_to = self.with.replies.clone();
+                let not_after = self.with.now.plus(COMMAND_VALID);
+                let message = CommandMessage {
+                    saga,
+                    step,
+                    direction,
+                    attempt,
+                    command_type,
+                    reply_to,
+                    not_after,
+                    trace,
+                    body,
+                };
+                let envelope = message.encode(destination);
+                self.outbox.push(OutboxRow { id: self.with.ids.row(), envelope, claimed: false });
+            }
+            Effect::Arm { step, direction, attempt, after } => {
+                self.timers.insert(step.clone(), TimerChange::Arm { step, direction, attempt, after });
+            }
+            Effect::Disarm { step } => {
+                self.timers.insert(step.clone(), TimerChange::Drop { step });
+            }
+        }
+    }
+
+    /// Everything added up, as one commit.
+    fn commit(&mut self, change: Change) -> Commit {
+        let instance = &self.instance;
+        Commit {
+            id: instance.id,
+            change,
+            status: instance.state.status(),
+            state: instance.encode_state(),
+            data: instance.data.as_bytes().clone(),
+            parked: match &instance.state {
+                State::Parked(parked) => Some(parked.reason.clone()),
+                State::Running(_) | State::Compensating(_) | State::Completed(_) | State::Compensated(_) => {
+                    None
+                }
+            },
+            journal: std::mem::take(&mut self.journal),
+            outbox: std::mem::take(&mut self.outbox),
+            timers: std::mem::take(&mut self.timers).into_values().collect(),
+        }
+    }
+}
+
+/// How long a command may be under way before a participant that never saw it refuses to run it. The one place where
+/// a clock matters to safety, so the margin is days; each resend has a fresh date.
+const COMMAND_VALID: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -1,0 +1,48 @@
+//! The definitions that this process knows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::definition::{DefinitionRef, Plan, StepPlan};
+use crate::id::Destination;
+
+/// Plans by their reference; several versions of one saga may stand side by side.
+#[derive(Clone, Default)]
+pub(super) struct Registry {
+    plans: HashMap<DefinitionRef, Arc<Plan>>,
+}
+
+impl Registry {
+    /// Adds a plan. Tells whether no other plan had its name and version.
+    pub(super) fn add(&mut self, plan: Arc<Plan>) -> bool {
+        let reference = plan.reference().clone();
+        let taken =
+            self.plans.keys().any(|known| known.name == reference.name && known.version == reference.version);
+        self.plans.insert(reference, plan);
+        !taken
+    }
+
+    /// The plan that a saga began with.
+    pub(super) fn plan(&self, reference: &DefinitionRef) -> Option<&Arc<Plan>> {
+        self.plans.get(reference)
+    }
+
+    /// The plan that new sagas of this type take.
+    pub(super) fn newest(&self, name: &str) -> Option<&Arc<Plan>> {
+        let named = self.plans.values().filter(|plan| plan.reference().name.as_str() == name);
+        named.max_by_key(|plan| plan.reference().version)
+    }
+
+    pub(super) fn references(&self) -> Vec<DefinitionRef> {
+        self.plans.keys().cloned().collect()
+    }
+
+    /// Every destination that some step's commands go to.
+    pub(super) fn destinations(&self) -> Vec<Destination> {
+        let steps = self.plans.values().flat_map(|plan| plan.steps());
+        let mut destinations: Vec<_> = steps.map(StepPlan::destination).collect();
+        destinations.sort();
+        destinations.dedup();
+        destinations
+    }
+}

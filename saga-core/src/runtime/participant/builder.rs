@@ -1,0 +1,207 @@
+//! Putting a participant together, starting and stopping it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+
+use super::intake::Intake;
+use super::service::{Handlers, Service};
+use super::worker::Worker;
+use crate::id::{Destination, NameError, ParticipantName};
+use crate::message::Participant;
+use crate::port::{
+    Backlog, Fence, IdSource, Outbox, RandomIds, StoreError, SubscribeOptions, Transport, TransportError,
+};
+use crate::runtime::lifecycle::Tasks;
+use crate::runtime::relay;
+
+/// Begins a participant: a service's handlers, the database of its fence, and the transport its commands come over.
+pub fn participant<P: Participant, H: Send + Sync + 'static, F: Fence + Outbox>(
+    service: Service<P, H, F::Tx>,
+    fence: Arc<F>,
+    transport: Arc<dyn Transport>,
+) -> ParticipantBuilder<F>
+where
+    F::Tx: 'static,
+{
+    ParticipantBuilder {
+        name: P::NAME,
+        handlers: service.into_handlers(),
+        fence,
+        transport,
+        workers: WORKERS,
+        commands_per_transaction: 1,
+        handler_timeout: HANDLER_TIMEOUT,
+        runs_max: RUNS_MAX,
+    }
+}
+
+/// A participant that is being put together.
+#[must_use = "a participant does nothing until it is started"]
+pub struct ParticipantBuilder<F: Fence> {
+    name: &'static str,
+    handlers: Handlers<F::Tx>,
+    fence: Arc<F>,
+    transport: Arc<dyn Transport>,
+    workers: usize,
+    commands_per_transaction: usize,
+    handler_timeout: Duration,
+    runs_max: u32,
+}
+
+/// A participant could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParticipantError {
+    /// The participant has a name that some broker cannot carry.
+    #[error("the participant's name: {0}")]
+    BadName(#[from] NameError),
+    /// The database is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker refused, for example because a queue of another kind has the participant's name.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+impl<F: Fence + Outbox> ParticipantBuilder<F>
+where
+    F::Tx: 'static,
+{
+    /// How many transactions run at the same time, from 1 to 64; 8 unless said otherwise. Each needs a connection.
+    pub fn workers(self, workers: usize) -> Self {
+        ParticipantBuilder { workers: workers.clamp(1, WORKERS_MAX), ..self }
+    }
+
+    /// How many commands may share a transaction, from 1 to 32; 1 unless said otherwise.
+    ///
+    /// More are faster, because they share a commit; each still has a savepoint of its own, so a refusal harms no
+    /// other. Handlers of one transaction run one after the other, and hold their locks until all are done. Postgres
+    /// keeps 64 subtransactions in fast memory, so 32 is the limit.
+    pub fn commands_per_transaction(self, commands: usize) -> Self {
+        ParticipantBuilder { commands_per_transaction: commands.clamp(1, COMMANDS_MAX), ..self }
+    }
+
+    /// How long a handler may take; 10 seconds unless said otherwise. After that its work is rolled back, and it counts
+    /// as a temporary fault.
+    pub fn handler_timeout(self, timeout: Duration) -> Self {
+        ParticipantBuilder { handler_timeout: timeout, ..self }
+    }
+
+    /// How often a command may take the whole process down before it is answered with a permanent fault, which parks
+    /// its saga; 5 times unless said otherwise.
+    pub fn runs_max(self, runs: u32) -> Self {
+        ParticipantBuilder { runs_max: runs.max(1), ..self }
+    }
+
+    /// Starts the participant: declares its destination and begins to take commands.
+    ///
+    /// # Errors
+    ///
+    /// [`ParticipantError`] says what stands in the way. A database or broker that goes away later is waited for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: starting again is harmless.
+    pub async fn start(self) -> Result<Participating<F>, ParticipantError> {
+        let name = ParticipantName::new(self.name)?;
+        let commands = Destination::of(&name);
+        self.fence.now().await?;
+        self.transport.declare(std::slice::from_ref(&commands)).await?;
+        Ok(self.spawn(name, commands))
+    }
+
+    fn spawn(self, name: ParticipantName, commands: Destination) -> Participating<F> {
+        let (mut tasks, mut sending) = (Tasks::new(), Tasks::new());
+        let relay = relay::start(self.fence.clone(), self.transport.clone(), None, &mut sending);
+        let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
+        let in_flight = self.workers * self.commands_per_transaction.max(IN_FLIGHT_PER_WORKER);
+        let (healthy, jobs) = mpsc::channel(in_flight);
+        let (suspects, alone) = mpsc::channel(in_flight);
+        let worker = Worker {
+            name: name.clone(),
+            handlers: Arc::new(self.handlers),
+            fence: self.fence.clone(),
+            transport: self.transport.clone(),
+            relay,
+            ids,
+            clock: Arc::default(),
+            commands_per_transaction: self.commands_per_transaction,
+            handler_timeout: self.handler_timeout,
+            runs_max: self.runs_max,
+            stopping: tasks.stopping(),
+        };
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..self.workers {
+            tasks.spawn(worker.clone().run(jobs.clone()));
+        }
+        tasks.spawn(worker.clone().run_alone(alone));
+        let group = name.as_str().to_owned();
+        let options = SubscribeOptions { source: commands, group, in_flight_max: in_flight };
+        let intake = Intake {
+            worker,
+            transport: self.transport,
+            options,
+            healthy,
+            suspects,
+            stopping: tasks.stopping(),
+        };
+        tasks.spawn(intake.run());
+        Participating { fence: self.fence, intake: Mutex::new(tasks), sending: Mutex::new(sending) }
+    }
+}
+
+/// A participant that runs.
+///
+/// Dropping it stops it at once, which is safe: what was not committed comes again. [`Participating::stop`] drains first.
+pub struct Participating<F> {
+    fence: Arc<F>,
+    intake: Mutex<Tasks>,
+    sending: Mutex<Tasks>,
+}
+
+impl<F: Outbox> Participating<F> {
+    /// What waits in the participant's outbox, computed from the table.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database is away.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn health(&self) -> Result<Backlog, StoreError> {
+        self.fence.backlog().await
+    }
+
+    /// Stops: takes no new commands, finishes those it has, and sends their replies; at most for `grace` each.
+    ///
+    /// Stopping twice is harmless. What is left when `grace` is over comes again, to this service or another.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the participant goes on draining until it is dropped itself.
+    pub async fn stop(&self, grace: Duration) {
+        self.intake.lock().await.stop(grace).await;
+        self.sending.lock().await.stop(grace).await;
+    }
+}
+
+/// Enough to keep two cores busy while transactions wait for their commit.
+const WORKERS: usize = 8;
+
+/// More connections than this slow a Postgres server down rather than speed it up.
+const WORKERS_MAX: usize = 64;
+
+/// Half of the subtransactions that Postgres keeps in fast memory for a transaction.
+const COMMANDS_MAX: usize = 32;
+
+/// Far below half of RabbitMQ's consumer timeout; longer work is a wait in the saga, not in a handler.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A process that dies once or twice was probably unlucky; five times with the same command is a bug in its handler.
+const RUNS_MAX: u32 = 5;
+
+/// Deliveries on their way for each worker, so that it never waits for the broker between two transactions.
+const IN_FLIGHT_PER_WORKER: usize = 16;

@@ -1,0 +1,99 @@
+//! Takes commands from the broker, and passes them on to the workers.
+
+use std::sync::Arc;
+
+use metrics::counter;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::job::Job;
+use super::worker::Worker;
+use crate::message::{CommandMessage, Fault};
+use crate::port::{Delivery, Fence, Outbox, SubscribeOptions, Subscription, Transport, TransportError};
+use crate::runtime::lifecycle::Stopping;
+use crate::runtime::settling::Settling;
+
+/// The receiving end of one participant.
+pub(super) struct Intake<F: Fence> {
+    pub(super) worker: Worker<F>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) options: SubscribeOptions,
+    pub(super) healthy: mpsc::Sender<Job>,
+    pub(super) suspects: mpsc::Sender<Job>,
+    pub(super) stopping: Stopping,
+}
+
+impl<F: Fence + Outbox> Intake<F>
+where
+    F::Tx: 'static,
+{
+    /// Receives until the participant stops, over as many connections as it takes. The workers finish when this ends.
+    pub(super) async fn run(mut self) {
+        while !self.stopping.is_stopping() {
+            let (transport, options) = (self.transport.clone(), self.options.clone());
+            let subscribing = || transport.subscribe(options.clone());
+            let Some(subscription) = self.stopping.until_done("subscribe to the commands", subscribing).await
+            else {
+                return;
+            };
+            if let Err(error) = self.read(subscription).await {
+                warn!(%error, "the commands' subscription ended, subscribing again");
+            }
+        }
+    }
+
+    async fn read(&mut self, mut subscription: Box<dyn Subscription>) -> Result<(), TransportError> {
+        let (settling, carried_out) = Settling::over(subscription.settler());
+        let settler = tokio::spawn(carried_out);
+        let result = loop {
+            let received = tokio::select! {
+                () = self.stopping.stopped() => break Ok(()),
+                received = subscription.receive(self.options.in_flight_max) => received,
+            };
+            match received {
+                Ok(deliveries) => self.take(deliveries, &settling).await,
+                Err(error) => break Err(error),
+            }
+        };
+        drop(settling);
+        if result.is_ok() {
+            // Stopping: the subscription stays until the last command that it brought is settled.
+            let _ = settler.await;
+        }
+        result
+    }
+
+    async fn take(&self, deliveries: Vec<Delivery>, settling: &Settling) {
+        for Delivery { envelope, token, redelivered } in deliveries {
+            match CommandMessage::decode(&envelope) {
+                Ok(command) => {
+                    let suspect = redelivered || command.attempt > 1;
+                    let settling = settling.clone();
+                    self.pass_on(Job { command, token, settling, suspect, counted: false }).await;
+                }
+                Err(error) => {
+                    warn!(message = %envelope.id, %error, "a message is dead-lettered, because it is no command");
+                    settling.dead_letter(token, error.to_string()).await;
+                }
+            }
+        }
+    }
+
+    async fn pass_on(&self, job: Job) {
+        if !self.worker.knows(&job.command) {
+            return self.unknown(job).await;
+        }
+        let queue = if job.suspect { &self.suspects } else { &self.healthy };
+        // The queue closes only when the participant is torn down; the command then comes again.
+        drop(queue.send(job).await);
+    }
+
+    /// A command that nobody handles: its saga parks visibly, and the message is kept for a look.
+    async fn unknown(&self, job: Job) {
+        counter!("saga_commands_unknown_total").increment(1);
+        let why = format!("{} has no handler for {}", self.options.group, job.command.command_type);
+        warn!(saga = %job.command.saga, why, "a command is dead-lettered");
+        self.worker.answer_fault(&job, Fault::permanent(&why)).await;
+        job.settling.dead_letter(job.token, why).await;
+    }
+}

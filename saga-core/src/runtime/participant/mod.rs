@@ -1,0 +1,13 @@
+//! The participant: takes commands, does the service's work exactly once, and replies.
+
+mod builder;
+mod clock;
+mod handler;
+mod intake;
+mod job;
+mod service;
+mod worker;
+
+pub use builder::{ParticipantBuilder, ParticipantError, Participating, participant};
+pub use handler::{Handle, Handled, Reply, Undo};
+pub use service::{Service, service};

@@ -1,0 +1,103 @@
+//! A participant's handlers by command type. The only place where a command's type is erased.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::handler::{Handle, Reply, Undo};
+use crate::message::{Command, Fault, Participant, Payload, PayloadError, Undoes};
+
+/// Begins the service of participant `P`, whose commands are all handled by `handlers`.
+///
+/// # Example: a service with one command and its undo
+///
+/// ```ignore
+/// let inventory = service::<Inventory, _, _>(Stock).handle::<ReserveStock>().undo::<ReserveStock, ReleaseStock>();
+/// ```
+pub fn service<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static>(
+    handlers: H,
+) -> Service<P, H, Tx> {
+    Service {
+        handlers: Arc::new(handlers),
+        work: HashMap::new(),
+        undos: HashMap::new(),
+        participant: PhantomData,
+    }
+}
+
+/// A participant's handlers. Only commands that belong to `P` can be added.
+pub struct Service<P, H, Tx> {
+    handlers: Arc<H>,
+    work: HashMap<&'static str, Work<Tx>>,
+    undos: HashMap<&'static str, Undoing<Tx>>,
+    participant: PhantomData<fn(P)>,
+}
+
+/// A handler's answer, with its types erased.
+pub(super) enum Answered {
+    Done(Payload),
+    Refused(Payload),
+}
+
+pub(super) type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+pub(super) type Work<Tx> =
+    Box<dyn for<'a> Fn(&'a Payload, &'a mut Tx) -> Answering<'a, Answered> + Send + Sync>;
+pub(super) type Undoing<Tx> =
+    Box<dyn for<'a> Fn(&'a Payload, &'a Payload, &'a mut Tx) -> Answering<'a, ()> + Send + Sync>;
+
+/// The handlers of a service, with all types but the transaction's erased.
+pub(super) struct Handlers<Tx> {
+    pub(super) work: HashMap<&'static str, Work<Tx>>,
+    pub(super) undos: HashMap<&'static str, Undoing<Tx>>,
+}
+
+impl<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static> Service<P, H, Tx> {
+    /// Takes the command `C`.
+    pub fn handle<C: Command<Participant = P>>(mut self) -> Self
+    where
+        H: Handle<C, Tx>,
+    {
+        let handlers = self.handlers.clone();
+        let work: Work<Tx> = Box::new(move |body, tx| {
+            let handlers = handlers.clone();
+            Box::pin(async move {
+                let command = body.decode().map_err(unreadable)?;
+                match handlers.handle(command, tx).await? {
+                    Reply::Done(reply) => Payload::encode::<C::Reply>(&reply).map(Answered::Done),
+                    Reply::Refused(why) => Payload::encode::<C::Refusal>(&why).map(Answered::Refused),
+                }
+                .map_err(unreadable)
+            })
+        });
+        self.work.insert(C::TYPE, work);
+        self
+    }
+
+    /// Takes the command `U`, which takes `C` back.
+    pub fn undo<C: Command<Participant = P>, U: Undoes<C>>(mut self) -> Self
+    where
+        H: Undo<C, U, Tx>,
+    {
+        let handlers = self.handlers.clone();
+        let undo: Undoing<Tx> = Box::new(move |body, recorded, tx| {
+            let handlers = handlers.clone();
+            Box::pin(async move {
+                let command = body.decode().map_err(unreadable)?;
+                let did = recorded.decode().map_err(unreadable)?;
+                Undo::<C, U, Tx>::undo(&*handlers, command, did, tx).await
+            })
+        });
+        self.undos.insert(U::TYPE, undo);
+        self
+    }
+
+    pub(super) fn into_handlers(self) -> Handlers<Tx> {
+        Handlers { work: self.work, undos: self.undos }
+    }
+}
+
+/// A body that does not fit its type will not fit it next time either.
+fn unreadable(error: PayloadError) -> Fault {
+    Fault::permanent(error)
+}

@@ -1,0 +1,347 @@
+//! Runs commands: admits each through its fence row, in the handler's own transaction, and stores the reply with it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use metrics::counter;
+use tokio::sync::{Mutex, mpsc};
+use tracing::{Instrument, info_span, warn};
+
+use super::clock::DatabaseClock;
+use super::job::Job;
+use super::service::{Answered, Answering, Handlers};
+use crate::fence::{self, FenceKey, FenceState, Recorded, Verdict};
+use crate::id::{Direction, ParticipantName};
+use crate::message::{Answer, CommandMessage, Fault, FaultKind};
+use crate::port::{Fence, FenceWrite, IdSource, Outbox, StoreError, Transport};
+use crate::runtime::lifecycle::Stopping;
+use crate::runtime::relay::{self, RelayHandle};
+
+/// What runs commands. Each clone works on its own.
+pub(super) struct Worker<F: Fence> {
+    pub(super) name: ParticipantName,
+    pub(super) handlers: Arc<Handlers<F::Tx>>,
+    pub(super) fence: Arc<F>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) relay: RelayHandle,
+    pub(super) ids: Arc<dyn IdSource>,
+    pub(super) clock: Arc<DatabaseClock>,
+    pub(super) commands_per_transaction: usize,
+    pub(super) handler_timeout: Duration,
+    pub(super) runs_max: u32,
+    pub(super) stopping: Stopping,
+}
+
+/// What a command comes to inside its transaction.
+enum Outcome {
+    /// Store this, if anything, and answer.
+    Answer(Option<FenceState>, Answer),
+    /// Store nothing for this command and answer with the fault.
+    Fault(Fault),
+}
+
+/// Why a transaction came to nothing.
+enum Failure {
+    /// A handler panicked or hung, so its transaction can no longer be used: whose, and with which fault.
+    Handler(usize, Fault),
+    /// The database is away, or will not take the transaction.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Store(error)
+    }
+}
+
+impl<F: Fence + Outbox> Worker<F>
+where
+    F::Tx: 'static,
+{
+    pub(super) fn knows(&self, command: &CommandMessage) -> bool {
+        let command_type = command.command_type.as_str();
+        match command.direction {
+            Direction::Do => self.handlers.work.contains_key(command_type),
+            Direction::Undo => self.handlers.undos.contains_key(command_type),
+            Direction::Close => true,
+        }
+    }
+
+    /// Works until nothing more will come.
+    pub(super) async fn run(mut self, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
+        let mut batch = Vec::new();
+        loop {
+            if jobs.lock().await.recv_many(&mut batch, self.commands_per_transaction).await == 0 {
+                return;
+            }
+            for group in distinct(batch.drain(..), &self.name) {
+                self.run_group(group).await;
+            }
+        }
+    }
+
+    /// Runs suspects one after the other, so that one that takes the process down is told from its neighbours.
+    pub(super) async fn run_alone(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(job) = jobs.recv().await {
+            self.run_group(vec![job]).await;
+        }
+    }
+
+    /// Runs commands in one transaction. If that fails, one by one; if the database is away, until it is back.
+    async fn run_group(&mut self, mut jobs: Vec<Job>) {
+        jobs.sort_by_key(|job| job.key(&self.name));
+        for failures in 1.. {
+            match self.attempt(&mut jobs).await {
+                Ok(faults) => return self.settle(jobs, faults).await,
+                Err(Failure::Handler(place, fault)) => {
+                    let job = jobs.remove(place);
+                    self.settle(vec![job], vec![(0, fault)]).await;
+                    return self.run_each(jobs).await;
+                }
+                Err(Failure::Store(_)) if jobs.len() > 1 => return self.run_each(jobs).await,
+                Err(Failure::Store(error)) if !error.is_temporary() => {
+                    // The service's own constraints refused at commit: its code's fault, and perhaps a passing one.
+                    return self.settle(jobs, vec![(0, Fault::temporary(error))]).await;
+                }
+                Err(Failure::Store(error)) => warn!(%error, "failed to run a command, trying again"),
+            }
+            if self.stopping.pause(relay::AWAY.delay(failures, u64::from(failures))).await {
+                return give_back(jobs).await;
+            }
+        }
+    }
+
+    async fn run_each(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            Box::pin(self.run_group(vec![job])).await;
+        }
+    }
+
+    /// One transaction over several commands. Returns the faults to answer once it is committed.
+    async fn attempt(&self, jobs: &mut [Job]) -> Result<Vec<(usize, Fault)>, Failure> {
+        let keys: Vec<FenceKey> = jobs.iter().map(|job| job.key(&self.name)).collect();
+        let (mut tx, rows) = self.fence.begin(&keys).await?;
+        let room = self.relay.room(jobs.len());
+        let mut writes = Vec::with_capacity(jobs.len());
+        let mut faults = Vec::new();
+        for (place, ((job, key), row)) in jobs.iter_mut().zip(keys).zip(rows).enumerate() {
+            let (state, reply) = match self.admit(place, job, &key, row.as_ref(), &mut tx).await? {
+                Outcome::Answer(state, answer) => {
+                    (state, Some(job.reply_row(answer, &*self.ids, room.is_some())))
+                }
+                Outcome::Fault(fault) => {
+                    faults.push((place, fault));
+                    (None, None)
+                }
+            };
+            writes.push(FenceWrite { key, state, reply });
+        }
+        self.fence.commit(tx, &writes, relay::LEASE).await?;
+        self.relay.hand_over(writes.into_iter().filter_map(|write| write.reply).collect(), room);
+        Ok(faults)
+    }
+
+    /// What the fence says to one command, carried out.
+    async fn admit(
+        &self,
+        place: usize,
+        job: &mut Job,
+        key: &FenceKey,
+        row: Option<&FenceState>,
+        tx: &mut F::Tx,
+    ) -> Result<Outcome, Failure> {
+        let direction = job.command.direction;
+        match fence::decide(row, direction) {
+            Verdict::Answer(Answer::Running) => Ok(Outcome::Answer(None, Answer::Running)),
+            Verdict::Answer(Answer::Fault(fault)) => Ok(Outcome::Fault(fault)),
+            Verdict::Answer(answer) => {
+                counter!("saga_duplicates_absorbed_total").increment(1);
+                if answer == Answer::Closed && direction == Direction::Do {
+                    counter!("saga_tombstones_hit_total").increment(1);
+                }
+                Ok(Outcome::Answer(None, answer))
+            }
+            Verdict::Record(state, answer) => {
+                counter!("saga_tombstones_set_total").increment(1);
+                Ok(Outcome::Answer(Some(state), answer))
+            }
+            Verdict::Run => match self.run_denied(job, key).await? {
+                Some(fault) => Ok(Outcome::Fault(fault)),
+                None => self.run_work(place, &job.command, tx).await,
+            },
+            Verdict::Undo(recorded) => match self.count_denied(job, key).await? {
+                Some(fault) => Ok(Outcome::Fault(fault)),
+                None => self.run_undo(place, &job.command, recorded, tx).await,
+            },
+        }
+    }
+
+    /// Why a command may not be run, if it may not: it is out of date, or took the process down too often.
+    async fn run_denied(&self, job: &mut Job, key: &FenceKey) -> Result<Option<Fault>, Failure> {
+        if self.clock.now(&*self.fence).await? > job.command.not_after {
+            return Ok(Some(Fault::temporary("the command is expired and was not run")));
+        }
+        self.count_denied(job, key).await
+    }
+
+    /// Counts a run that may be a repeat, before it begins, in a transaction of its own.
+    async fn count_denied(&self, job: &mut Job, key: &FenceKey) -> Result<Option<Fault>, Failure> {
+        if !job.suspect || job.counted {
+            return Ok(None);
+        }
+        job.counted = true;
+        let runs = self.fence.count_runs(std::slice::from_ref(key)).await?;
+        let poison = runs.first().is_some_and(|runs| *runs > self.runs_max);
+        Ok(poison.then(|| {
+            counter!("saga_poison_commands_total").increment(1);
+            Fault::permanent(format!("the handler took the whole process down {} times", self.runs_max))
+        }))
+    }
+
+    async fn run_work(
+        &self,
+        place: usize,
+        command: &CommandMessage,
+        tx: &mut F::Tx,
+    ) -> Result<Outcome, Failure> {
+        let Some(work) = self.handlers.work.get(command.command_type.as_str()) else {
+            return Ok(Outcome::Fault(Fault::permanent("there is no handler for this command")));
+        };
+        self.fence.savepoint(tx).await?;
+        match self.guarded(place, command, work(&command.body, tx)).await? {
+            Ok(Answered::Done(reply)) => {
+                Ok(Outcome::Answer(Some(FenceState::Applied(reply.clone())), Answer::Done(reply)))
+            }
+            Ok(Answered::Refused(why)) => {
+                self.fence.rollback(tx).await?;
+                Ok(Outcome::Answer(Some(FenceState::Refused(why.clone())), Answer::Refused(why)))
+            }
+            Err(fault) => self.rolled_back(tx, fault).await,
+        }
+    }
+
+    async fn run_undo(
+        &self,
+        place: usize,
+        command: &CommandMessage,
+        recorded: Recorded,
+        tx: &mut F::Tx,
+    ) -> Result<Outcome, Failure> {
+        let undo = self.handlers.undos.get(command.command_type.as_str());
+        let (Some(undo), Recorded::Reply(reply)) = (undo, recorded) else {
+            return Ok(Outcome::Fault(Fault::permanent(
+                "there is no undo for this command and what its fence recorded",
+            )));
+        };
+        self.fence.savepoint(tx).await?;
+        match self.guarded(place, command, undo(&command.body, &reply, tx)).await? {
+            Ok(()) => Ok(Outcome::Answer(Some(FenceState::Compensated), Answer::Undone)),
+            Err(fault) => self.rolled_back(tx, fault).await,
+        }
+    }
+
+    async fn rolled_back(&self, tx: &mut F::Tx, fault: Fault) -> Result<Outcome, Failure> {
+        self.fence.rollback(tx).await?;
+        Ok(Outcome::Fault(fault))
+    }
+
+    /// Awaits a handler, within its time, and catches its panic. After either, the transaction can no longer be used.
+    async fn guarded<T>(
+        &self,
+        place: usize,
+        command: &CommandMessage,
+        handler: Answering<'_, T>,
+    ) -> Result<Result<T, Fault>, Failure> {
+        let CommandMessage { saga, step, direction, attempt, trace, .. } = command;
+        let span = info_span!("saga.handle", %saga, %step, %direction, attempt, traceparent = trace.as_str());
+        let handler = AssertUnwindSafe(handler.instrument(span)).catch_unwind();
+        match tokio::time::timeout(self.handler_timeout, handler).await {
+            Ok(Ok(answered)) => Ok(answered),
+            Ok(Err(_)) => Err(Failure::Handler(place, Fault::temporary("the handler panicked"))),
+            Err(_) => {
+                let limit = self.handler_timeout;
+                Err(Failure::Handler(
+                    place,
+                    Fault::temporary(format!("the handler took longer than {limit:?}")),
+                ))
+            }
+        }
+    }
+
+    /// Answers the faults, forgets the counted runs that came to an end, and acks.
+    async fn settle(&self, jobs: Vec<Job>, faults: Vec<(usize, Fault)>) {
+        for (place, fault) in faults {
+            self.answer_fault(&jobs[place], fault).await;
+        }
+        let counted: Vec<FenceKey> =
+            jobs.iter().filter(|job| job.counted).map(|job| job.key(&self.name)).collect();
+        if !counted.is_empty()
+            && let Err(error) = self.fence.forget_runs(&counted).await
+        {
+            warn!(%error, "counts of runs could not be forgotten; they only matter if the process dies again");
+        }
+        for job in jobs {
+            job.settling.ack(job.token).await;
+        }
+    }
+
+    /// Answers with a fault, past the outbox: if it is lost, the orchestrator's timer makes it good.
+    pub(super) async fn answer_fault(&self, job: &Job, fault: Fault) {
+        let kind = match fault.kind {
+            FaultKind::Temporary => "temporary",
+            FaultKind::Permanent => "permanent",
+        };
+        counter!("saga_faults_total", "kind" => kind).increment(1);
+        let CommandMessage { saga, step, direction, attempt, .. } = &job.command;
+        warn!(%saga, %step, %direction, attempt, kind, %fault, "a command failed");
+        let reply = job.reply(Answer::Fault(fault));
+        for result in self.transport.publish(std::slice::from_ref(&reply)).await {
+            if let Err(error) = result {
+                warn!(%saga, %error, "a fault could not be answered");
+            }
+        }
+    }
+}
+
+impl<F: Fence> Clone for Worker<F> {
+    fn clone(&self) -> Self {
+        Worker {
+            name: self.name.clone(),
+            handlers: self.handlers.clone(),
+            fence: self.fence.clone(),
+            transport: self.transport.clone(),
+            relay: self.relay.clone(),
+            ids: self.ids.clone(),
+            clock: self.clock.clone(),
+            commands_per_transaction: self.commands_per_transaction,
+            handler_timeout: self.handler_timeout,
+            runs_max: self.runs_max,
+            stopping: self.stopping.clone(),
+        }
+    }
+}
+
+/// Splits commands into groups in which no fence key occurs twice; nearly always one group.
+fn distinct(jobs: impl Iterator<Item = Job>, name: &ParticipantName) -> Vec<Vec<Job>> {
+    let mut groups: Vec<(std::collections::HashSet<FenceKey>, Vec<Job>)> = Vec::new();
+    for job in jobs {
+        let key = job.key(name);
+        match groups.iter_mut().find(|(keys, _)| !keys.contains(&key)) {
+            Some((keys, group)) => {
+                keys.insert(key);
+                group.push(job);
+            }
+            None => groups.push(([key].into(), vec![job])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Gives commands back untouched, because this process stops.
+async fn give_back(jobs: Vec<Job>) {
+    for job in jobs {
+        job.settling.release(job.token).await;
+    }
+}

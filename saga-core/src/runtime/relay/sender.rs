@@ -1,0 +1,175 @@
+//! Publishes rows, and tells the outbox what became of them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::Undeliverable;
+use crate::message::Envelope;
+use crate::port::{Outbox, OutboxRow, PublishError, RowId, Transport};
+
+/// Publishes rows. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Sender {
+    outbox: Arc<dyn Outbox>,
+    transport: Arc<dyn Transport>,
+    undeliverable: Option<mpsc::Sender<Undeliverable>>,
+    confirmed: mpsc::Sender<Vec<RowId>>,
+    /// Rows that are being sent or wait for their deletion, so that this process's own sweeper leaves them alone.
+    held: Arc<Mutex<HashSet<RowId>>>,
+}
+
+/// Rows that the broker confirmed, on their way to be deleted.
+pub(super) struct Confirmed {
+    rows: mpsc::Receiver<Vec<RowId>>,
+    held: Arc<Mutex<HashSet<RowId>>>,
+}
+
+/// How a batch went.
+#[derive(Default)]
+pub(super) struct Sent {
+    pub(super) confirmed: usize,
+    pub(super) postponed: usize,
+}
+
+impl Sender {
+    pub(super) fn new(
+        outbox: Arc<dyn Outbox>,
+        transport: Arc<dyn Transport>,
+        undeliverable: Option<mpsc::Sender<Undeliverable>>,
+    ) -> (Self, Confirmed) {
+        let (confirmed, rows) = mpsc::channel(CONFIRMED_BATCHES_MAX);
+        let held = Arc::new(Mutex::new(HashSet::new()));
+        (Sender { outbox, transport, undeliverable, confirmed, held: held.clone() }, Confirmed { rows, held })
+    }
+
+    /// Leaves out rows that this process is sending already.
+    pub(super) fn not_held(&self, rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
+        let held = lock(&self.held);
+        rows.into_iter().filter(|row| !held.contains(&row.id)).collect()
+    }
+
+    /// Publishes rows and stores what became of them.
+    pub(super) async fn send(&self, rows: Vec<OutboxRow>, way: &'static str) -> Sent {
+        let (ids, envelopes): (Vec<RowId>, Vec<Envelope>) =
+            rows.into_iter().map(|row| (row.id, row.envelope)).unzip();
+        lock(&self.held).extend(&ids);
+        let results = self.transport.publish(&envelopes).await;
+        let mut sorted = Sorted::default();
+        for ((id, envelope), result) in ids.into_iter().zip(envelopes).zip(results) {
+            sorted.sort(id, envelope, result);
+        }
+        counter!("saga_outbox_sent_total", "way" => way).increment(sorted.confirmed.len() as u64);
+        self.store(sorted).await
+    }
+
+    async fn store(&self, sorted: Sorted) -> Sent {
+        let sent = Sent {
+            confirmed: sorted.confirmed.len(),
+            postponed: sorted.postponed.values().map(Vec::len).sum::<usize>(),
+        };
+        if !sorted.confirmed.is_empty() {
+            // Closed only when the relay is torn down; the rows are then sent again, which is harmless.
+            let _ = self.confirmed.send(sorted.confirmed).await;
+        }
+        for (why, rows) in sorted.postponed {
+            self.postpone(&rows, &why).await;
+        }
+        if !sorted.dead.is_empty() {
+            self.set_aside(sorted.dead).await;
+        }
+        sent
+    }
+
+    async fn postpone(&self, rows: &[RowId], why: &str) {
+        warn!(rows = rows.len(), why, "messages could not be sent for now");
+        if let Err(error) = self.outbox.postpone(rows, POSTPONED, why).await {
+            warn!(%error, "rows could not be postponed; they are due when their lease ends");
+        }
+        self.let_go(rows);
+    }
+
+    async fn set_aside(&self, dead: Vec<(RowId, Envelope, String)>) {
+        let rows: Vec<(RowId, String)> = dead.iter().map(|(id, _, reason)| (*id, reason.clone())).collect();
+        counter!("saga_outbox_dead_total").increment(rows.len() as u64);
+        if let Err(error) = self.outbox.set_aside(&rows).await {
+            warn!(%error, "rows could not be set aside; they are tried again when their lease ends");
+        }
+        self.let_go(&rows.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        for (_, envelope, reason) in dead {
+            warn!(message = %envelope.id, destination = %envelope.destination, reason, "a message is set aside");
+            if let Some(undeliverable) = &self.undeliverable {
+                // Best effort: if it is lost, the step's timer sends again and comes here once more.
+                let _ = undeliverable.try_send(Undeliverable { envelope, reason });
+            }
+        }
+    }
+
+    fn let_go(&self, rows: &[RowId]) {
+        let mut held = lock(&self.held);
+        rows.iter().for_each(|row| {
+            held.remove(row);
+        });
+    }
+}
+
+/// Results of one publish, by what is to be done.
+#[derive(Default)]
+struct Sorted {
+    confirmed: Vec<RowId>,
+    postponed: BTreeMap<String, Vec<RowId>>,
+    dead: Vec<(RowId, Envelope, String)>,
+}
+
+impl Sorted {
+    fn sort(&mut self, id: RowId, envelope: Envelope, result: Result<(), PublishError>) {
+        match result {
+            Ok(()) => self.confirmed.push(id),
+            Err(PublishError::Temporary(why)) => self.postponed.entry(why).or_default().push(id),
+            Err(PublishError::Unknown(why)) => {
+                counter!("saga_publish_unknown_total").increment(1);
+                self.postponed.entry(why).or_default().push(id);
+            }
+            Err(PublishError::Permanent(reason)) => self.dead.push((id, envelope, reason)),
+        }
+    }
+}
+
+/// Deletes confirmed rows: what has gathered during a short pause, in one commit. Ends when every sender is dropped.
+pub(super) async fn delete_confirmed(outbox: Arc<dyn Outbox>, mut confirmed: Confirmed) {
+    let mut batches = Vec::new();
+    while confirmed.rows.recv_many(&mut batches, CONFIRMED_BATCHES_MAX).await > 0 {
+        tokio::time::sleep(DELETE_PAUSE).await;
+        while batches.len() < CONFIRMED_BATCHES_MAX
+            && let Ok(more) = confirmed.rows.try_recv()
+        {
+            batches.push(more);
+        }
+        let rows: Vec<RowId> = batches.drain(..).flatten().collect();
+        if let Err(error) = outbox.delete(&rows).await {
+            warn!(%error, "confirmed rows could not be deleted; they are sent again when their lease ends");
+        }
+        let mut held = lock(&confirmed.held);
+        rows.iter().for_each(|row| {
+            held.remove(row);
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long a row waits that the broker did not take. Long enough not to run hot, short enough for a service that is
+/// just starting.
+const POSTPONED: Duration = Duration::from_millis(500);
+
+/// Gathers confirmed rows into one commit. Far below the lease, so that no sweeper sends them meanwhile.
+const DELETE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Batches that wait for their deletion: some tens of thousands of rows. Beyond that, sending waits.
+const CONFIRMED_BATCHES_MAX: usize = 64;
