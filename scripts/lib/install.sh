@@ -10,7 +10,7 @@ install_packages() {
     if ((EUID == 0)); then
         (install_as_root "$@")
     elif type -P sudo >/dev/null; then
-        if [[ -t 0 ]]; then sudo=(sudo); else sudo=(sudo -n); fi
+        [[ -t 0 ]] && sudo=(sudo) || sudo=(sudo -n) # without a terminal, fail instead of asking
         "${sudo[@]}" bash "${BASH_SOURCE[0]}" "$@" || cannot_install "sudo failed" "$@"
     else
         cannot_install "that needs root, and there is no sudo" "$@"
@@ -28,9 +28,13 @@ cannot_install() {
 install_as_root() {
     export DEBIAN_FRONTEND=noninteractive
     local apt=(apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    local output
     forbid_daemons
     "${apt[@]}" update >&2 || say install "apt-get update failed; trying with the package lists that are here"
-    "${apt[@]}" install --no-install-recommends -y "$@" >/dev/null || cannot_install "apt-get failed" "$@"
+    if ! output=$("${apt[@]}" install --no-install-recommends -y "$@" 2>&1); then
+        tail -n 25 <<<"$output" >&2
+        cannot_install "apt-get failed" "$@"
+    fi
     say install "done"
 }
 

@@ -39,28 +39,21 @@ java_is_17() {
 # The folder's name changes with the pom, so that a changed version is fetched.
 kafka_jars() { echo "$(folder_of kafka)/jars-$(cksum <"$kafka_pom" | cut -d ' ' -f 1)"; }
 
+kafka_prepare() {
+    kafka_fetch_jars
+    kafka_write_settings
+}
+
 kafka_fetch_jars() {
     local jars
     jars=$(kafka_jars)
     if [[ -d $jars ]]; then return; fi
     say kafka "fetching its jars with Maven"
     rm -rf "$(folder_of kafka)"/jars-*
-    mvn -B -q -f "$kafka_pom" dependency:copy-dependencies -DoutputDirectory="$jars.new" || return
+    mvn -B -q -Dstyle.color=never -f "$kafka_pom" dependency:copy-dependencies \
+        -DoutputDirectory="$jars.new" >>"$(log_of kafka)" 2>&1 ||
+        die_with_log kafka "could not fetch its jars"
     mv "$jars.new" "$jars"
-}
-
-kafka_initialise() {
-    local id
-    kafka_fetch_jars || return
-    kafka_write_settings
-    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d =)
-    "$(kafka_java)" -Xmx128m -cp "$(kafka_jars)/*" kafka.tools.StorageTool format --standalone -t "${id/#-/A}" \
-        -c "$(folder_of kafka)/server.properties"
-}
-
-kafka_before_launch() {
-    kafka_fetch_jars >>"$(log_of kafka)" 2>&1 || die_with_log kafka "could not fetch its jars"
-    kafka_write_settings
 }
 
 # After a kill, the controller refuses the broker until the session of the one before has ended: by default 9 s.
@@ -98,6 +91,13 @@ appender.out.layout.pattern=%d{ISO8601} %-5p %c{1} %m%n
 rootLogger.level=INFO
 rootLogger.appenderRef.out.ref=out
 END
+}
+
+kafka_initialise() {
+    local id
+    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d =)
+    "$(kafka_java)" -Xmx128m -cp "$(kafka_jars)/*" kafka.tools.StorageTool format --standalone -t "${id/#-/A}" \
+        -c "$(folder_of kafka)/server.properties"
 }
 
 kafka_command() {

@@ -24,7 +24,7 @@ has_ports() { [[ -s $records/ports/$1 ]]; }
 # Called only while the server is not running, so whoever listens there is someone else.
 choose_ports() {
     local kind
-    mkdir -p -m 700 "$claims"
+    if ! mkdir -p "$claims" || [[ ! -O $claims ]]; then die "$claims must be a folder of yours"; fi
     exec 8<"$claims"
     flock 8
     for kind in $("${1}_port_kinds"); do

@@ -24,16 +24,7 @@ postgres_bin() {
     if [[ -n $initdb ]]; then dirname "$(readlink -f "$initdb")"; fi
 }
 
-postgres_initialise() {
-    local bin data
-    bin=$(postgres_bin)
-    data=$(folder_of postgres)/data
-    (as_user_of postgres "$bin/initdb" -D "$data" -U saga --auth=trust --encoding=UTF8 --locale=C.UTF-8) || return
-    (as_user_of postgres "$bin/postgres" --single -D "$data" postgres) <<<'create database saga;' || return
-    echo "include '../settings.conf'" >>"$data/postgresql.conf"
-}
-
-postgres_before_launch() {
+postgres_prepare() {
     remove_stale_lock
     cat >"$(folder_of postgres)/settings.conf" <<END
 listen_addresses = '127.0.0.1'
@@ -48,12 +39,21 @@ log_line_prefix = '%m [%p] %d %a '
 END
 }
 
-# Postgres does so itself, unless the pid in it has become another process's or a zombie's.
+postgres_initialise() {
+    local bin data
+    bin=$(postgres_bin)
+    data=$(folder_of postgres)/data
+    (as_user_of postgres "$bin/initdb" -D "$data" -U saga --auth=trust --encoding=UTF8 --locale=C.UTF-8) || return
+    (as_user_of postgres "$bin/postgres" --single -D "$data" postgres) <<<'create database saga;' || return
+    echo "include '../settings.conf'" >>"$data/postgresql.conf"
+}
+
+# A dead server's lock. Postgres removes it by itself, unless its pid is by now another process's or a zombie's.
 remove_stale_lock() {
     local file pid
     file=$(folder_of postgres)/data/postmaster.pid
     pid=$(head -n 1 "$file" 2>/dev/null) || return 0
-    if [[ -z $(start_time "$pid") || $(cat "/proc/$pid/comm") != postgres ]]; then rm -f "$file"; fi
+    if [[ -z $(start_time "$pid") || $(cat "/proc/$pid/comm" 2>/dev/null) != postgres ]]; then rm -f "$file"; fi
 }
 
 postgres_command() { argv=("$(postgres_bin)/postgres" -D "$(folder_of postgres)/data"); }

@@ -29,9 +29,7 @@ rabbitmq_missing_packages() {
     if [[ ! -x $rabbitmq_server ]] || ! type -P epmd >/dev/null; then echo rabbitmq-server; fi
 }
 
-rabbitmq_initialise() { (as_user_of rabbitmq mkdir -p "$(folder_of rabbitmq)/data"); }
-
-rabbitmq_before_launch() {
+rabbitmq_prepare() {
     local folder
     folder=$(folder_of rabbitmq)
     : >"$folder/enabled_plugins"
@@ -44,6 +42,8 @@ END
     if ! pid_of rabbitmq-epmd >/dev/null; then launch rabbitmq-epmd; fi
 }
 
+rabbitmq_initialise() { (as_user_of rabbitmq mkdir -p "$(folder_of rabbitmq)/data"); }
+
 rabbitmq_epmd_command() {
     argv=(env HOME="$(folder_of rabbitmq)" epmd -address 127.0.0.1 -port "$(port_of rabbitmq-epmd)")
 }
@@ -51,7 +51,7 @@ rabbitmq_epmd_command() {
 # RUNNING_UNDER_SYSTEMD makes the script become the Erlang machine, so that the pid is the broker's.
 # Busy waiting (+sbwt) would take a core from the tests for nothing.
 rabbitmq_command() {
-    local folder
+    local folder erl_args="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
     folder=$(folder_of rabbitmq)
     argv=(env -u NOTIFY_SOCKET RUNNING_UNDER_SYSTEMD=1
         HOME="$folder"
@@ -67,7 +67,7 @@ rabbitmq_command() {
         RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
         RABBITMQ_ADVANCED_CONFIG_FILE="$folder/advanced.config"
         RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="$erl_args"
         "$rabbitmq_server")
 }
 

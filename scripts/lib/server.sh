@@ -77,7 +77,7 @@ is_up() { has_ports "$1" && pid_of "$1" >/dev/null && "${1}_answers" && mark_ini
 mark_initialised() {
     local mark
     mark=$(folder_of "$1")/initialised
-    [[ -e $mark ]] || touch "$mark"
+    [[ -e $mark ]] || touch "$mark" 2>/dev/null || true
 }
 
 # The pid file holds the pid and the time the process began: together they never mean someone else's process.
@@ -134,8 +134,8 @@ bring_up() {
         kill_process "$name"
     fi
     choose_ports "$name"
+    "${name}_prepare"
     initialise "$name"
-    "${name}_before_launch"
     launch "$name"
     wait_until_up "$name" "$(pid_of "$name")" "$ready_within" || die_with_log "$name" "did not start"
 }
@@ -147,7 +147,6 @@ initialise() {
     if [[ -e $folder/initialised ]]; then return; fi
     say "$name" "preparing data in $folder"
     rm -rf "$folder/data"
-    : >"$folder/log"
     "${name}_initialise" >>"$folder/log" 2>&1 || die_with_log "$name" "could not prepare its data"
 }
 
@@ -162,7 +161,7 @@ launch() {
 }
 
 trim_log() {
-    if [[ $(stat -c %s "$1") -gt $log_bytes_max ]]; then mv "$1" "$1.before"; fi
+    if [[ -e $1 && $(stat -c %s "$1") -gt $log_bytes_max ]]; then mv "$1" "$1.before"; fi
 }
 
 wait_until_up() {
@@ -205,7 +204,9 @@ wipe_server() {
 end_process() {
     local name=$1 signal=$2 patience=$3 pid deadline
     if ! pid=$(pid_of "$name"); then return; fi
-    kill -s "$signal" "$pid" || die "$name: may not end process $pid; was it started by another user?"
+    if ! kill -s "$signal" "$pid" 2>/dev/null && [[ -n $(start_time "$pid") ]]; then
+        die "$name: may not end process $pid; was it started by another user?"
+    fi
     deadline=$((SECONDS + patience))
     while [[ -n $(start_time "$pid") ]]; do
         if ((SECONDS > deadline)); then
@@ -230,7 +231,9 @@ die_with_log() {
     {
         printf 'services: %s %s. The end of its log, %s:\n' "$1" "$2" "$(log_of "$1")"
         tail -n 25 "$(log_of "$1")" | sed 's/^/    /'
-        printf 'If its data is damaged, begin with empty data: scripts/services wipe %s\n' "$1"
+        if [[ -e $(folder_of "$1")/initialised ]]; then
+            printf 'If its data is damaged, begin with empty data: scripts/services wipe %s\n' "$1"
+        fi
     } >&2
     exit 1
 }
