@@ -14,5 +14,6 @@ pub use builder::{AfterPivot, BeforePivot, Builder, Group, saga};
 pub use error::DefinitionError;
 pub use plan::{Definition, Plan, Role, StepPlan, UndoPlan};
 pub use reference::{DefinitionRef, Fingerprint};
-pub(crate) use script::{Page, ScriptError};
+pub(crate) use script::Page;
+pub use script::ScriptError;
 pub use step::{Compensate, NothingToUndo, Outcome, Retriable, Saga, Step};
