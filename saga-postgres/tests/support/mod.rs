@@ -1,0 +1,198 @@
+//! A schema for each test on the server that `SAGA_POSTGRES_URL` names, and commits to store in it.
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use saga_core::definition::{DefinitionRef, Fingerprint};
+use saga_core::id::{BusinessKey, Destination, Direction, MessageId, SagaId, SagaName, StepName, Version};
+use saga_core::message::{Envelope, Headers};
+use saga_core::policy::Timestamp;
+use saga_core::port::{
+    Change, Commit, IdSource, JournalEntry, OutboxRow, RandomIds, Start, Status, Store, TimerChange,
+};
+use saga_postgres::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use saga_postgres::{Config, PgFence, PgStore, Schema, migrate};
+use uuid::Uuid;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// A schema of this test's own, dropped with it.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) schema: String,
+}
+
+/// A migrated schema, or nothing if no server is named; then the test is skipped, and says so.
+pub(crate) async fn database() -> Option<Database> {
+    let Ok(url) = std::env::var("SAGA_POSTGRES_URL") else {
+        assert!(
+            std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"),
+            "SAGA_POSTGRES_URL is not set"
+        );
+        eprintln!("skipped: set SAGA_POSTGRES_URL");
+        return None;
+    };
+    let schema = format!("test_{}", RandomIds.uuid().simple());
+    let database = Database { url, schema };
+    migrate(&database.config()).await.unwrap();
+    Some(database)
+}
+
+impl Database {
+    pub(crate) fn config(&self) -> Config {
+        self.config_at(&self.url)
+    }
+
+    pub(crate) fn config_at(&self, url: &str) -> Config {
+        let schema = Schema::new(&self.schema).unwrap();
+        Config::new(url).unwrap().schema(schema).writer("test")
+    }
+
+    /// A store that knows [`definition`].
+    pub(crate) async fn store(&self) -> PgStore {
+        let store = PgStore::connect(&self.config()).await.unwrap();
+        store.register(&[definition()]).await.unwrap();
+        store
+    }
+
+    pub(crate) async fn fence(&self) -> PgFence {
+        PgFence::connect(&self.config()).await.unwrap()
+    }
+
+    /// A connection beside the store's, whose `search_path` is the schema.
+    pub(crate) async fn connection(&self) -> PgConnection {
+        let options: sqlx::postgres::PgConnectOptions = self.url.parse().unwrap();
+        options
+            .options([("search_path", &self.schema)])
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    /// The count that `query` gives, which names tables without their schema.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = self.connection().await;
+        sqlx::query_scalar(query)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    }
+
+    /// Runs statements that name tables without their schema.
+    pub(crate) async fn run(&self, statements: impl Into<String>) {
+        let mut connection = self.connection().await;
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements.into()));
+        statements.execute(&mut connection).await.unwrap();
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (url, schema) = (self.url.clone(), self.schema.clone());
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&url).await.unwrap();
+                let text = format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE");
+                sqlx::raw_sql(AssertSqlSafe(text))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+            });
+        });
+        let _ = dropped.join();
+    }
+}
+
+pub(crate) fn definition() -> DefinitionRef {
+    definition_of("place-order", 1, 1)
+}
+
+pub(crate) fn definition_of(name: &str, version: u32, fingerprint: u128) -> DefinitionRef {
+    DefinitionRef {
+        name: SagaName::new(name).unwrap(),
+        version,
+        fingerprint: Fingerprint::from_uuid(Uuid::from_u128(fingerprint)),
+    }
+}
+
+pub(crate) fn saga() -> SagaId {
+    RandomIds.saga()
+}
+
+pub(crate) fn step(name: &str) -> StepName {
+    StepName::new(name).unwrap()
+}
+
+/// The start of a saga: one journal entry, one claimed outbox row, one timer.
+pub(crate) fn start(id: SagaId) -> Commit {
+    let start = Start {
+        definition: definition(),
+        key: None,
+        input: Uuid::from_u128(1),
+    };
+    commit(id, Change::Start(start), 1)
+}
+
+pub(crate) fn start_with_key(id: SagaId, key: &str, input: u128) -> Commit {
+    let start = Start {
+        definition: definition(),
+        key: Some(BusinessKey::new(key).unwrap()),
+        input: Uuid::from_u128(input),
+    };
+    commit(id, Change::Start(start), 1)
+}
+
+/// A move from the version `expected`: one journal entry, one claimed outbox row, one timer.
+pub(crate) fn advance(id: SagaId, expected: Version) -> Commit {
+    commit(id, Change::Move { expected }, expected + 1)
+}
+
+fn commit(id: SagaId, change: Change, version: Version) -> Commit {
+    Commit {
+        id,
+        change,
+        status: Status::Running,
+        state: Bytes::from(format!("state {version}")),
+        data: Bytes::from(format!("data {version}")),
+        parked: None,
+        journal: vec![JournalEntry {
+            version,
+            event: Bytes::from(format!("event {version}")),
+            now: Timestamp::from_micros(1_700_000_000_123_456),
+            decision: format!("decision {version}"),
+        }],
+        outbox: vec![outbox_row(id, true)],
+        timers: vec![TimerChange::Arm {
+            step: step("reserve"),
+            direction: Direction::Do,
+            attempt: 1,
+            after: Duration::from_secs(60),
+        }],
+    }
+}
+
+pub(crate) fn outbox_row(saga: SagaId, claimed: bool) -> OutboxRow {
+    OutboxRow {
+        id: RandomIds.row(),
+        envelope: envelope(saga),
+        claimed,
+    }
+}
+
+pub(crate) fn envelope(saga: SagaId) -> Envelope {
+    let mut headers = Headers::default();
+    headers.insert("saga-kind", "command");
+    headers.insert("note", "naïve \u{0} \"quoted\"");
+    Envelope {
+        id: MessageId::command(saga, &step("reserve"), Direction::Do),
+        destination: Destination::new("stock").unwrap(),
+        key: saga,
+        headers,
+        body: Bytes::from_static(b"{\"item\":\"x\\u0000y\"}"),
+    }
+}
