@@ -44,7 +44,7 @@ CREATE TABLE saga.business_key (
     key   text NOT NULL,
     saga  uuid NOT NULL,
     input uuid NOT NULL,
-    CONSTRAINT business_key_pkey PRIMARY KEY (name, key),
+    CONSTRAINT business_key_pkey PRIMARY KEY (key, name),
     CONSTRAINT business_key_saga_key UNIQUE (saga),
     CONSTRAINT business_key_name_length CHECK (octet_length(name) BETWEEN 1 AND 120),
     CONSTRAINT business_key_key_length CHECK (char_length(key) BETWEEN 1 AND 200)

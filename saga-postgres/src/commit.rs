@@ -76,40 +76,23 @@ impl<'a> Call<'a> {
     /// Stores a start in the caller's transaction.
     pub(crate) async fn start_in(&self, tx: &mut PgConnection, commit: &Commit) -> Outcome {
         if start(commit).is_none() {
-            return Err(CommitError::Rejected(
-                "only a start can join a transaction".into(),
-            ));
+            return Err(CommitError::Rejected("only a start can join a transaction".into()));
         }
         self.check(commit).map_err(CommitError::Rejected)?;
-        let stored = self
-            .statement(&[commit])
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(in_transaction)?;
+        let stored = self.statement(&[commit]).fetch_all(&mut *tx).await.map_err(in_transaction)?;
         if !stored.is_empty() {
             return Ok(Committed::Stored);
         }
-        let rows = self
-            .question(&[commit])
-            .fetch_all(tx)
-            .await
-            .map_err(in_transaction)?;
+        let rows = self.question(&[commit]).fetch_all(tx).await.map_err(in_transaction)?;
         let reasons = reasons(&rows).map_err(store_error)?;
         explain(reasons.get(&commit.id), commit)
     }
 
     /// The outcomes of commits that are not even tried, and the others in the order of their ids.
     fn refuse_unsound<'b>(&self, batch: &'b [Commit]) -> (Vec<Option<Outcome>>, Vec<Part<'b>>) {
-        let refuse = |commit| {
-            self.check(commit)
-                .err()
-                .map(|why| Err(CommitError::Rejected(why)))
-        };
+        let refuse = |commit| self.check(commit).err().map(|why| Err(CommitError::Rejected(why)));
         let outcomes: Vec<Option<Outcome>> = batch.iter().map(refuse).collect();
-        let parts = batch
-            .iter()
-            .enumerate()
-            .map(|(index, commit)| Part { index, commit });
+        let parts = batch.iter().enumerate().map(|(index, commit)| Part { index, commit });
         let mut sound: Vec<_> = parts.filter(|part| outcomes[part.index].is_none()).collect();
         sound.sort_unstable_by_key(|part| part.commit.id);
         (outcomes, sound)
@@ -122,9 +105,7 @@ impl<'a> Call<'a> {
         let versions = commit.journal.iter().map(|entry| entry.version);
         if commit.journal.is_empty() || !versions.eq((expected + 1..).take(commit.journal.len())) {
             let saga = commit.id;
-            return Err(format!(
-                "the journal of saga {saga} does not go on from version {expected}"
-            ));
+            return Err(format!("the journal of saga {saga} does not go on from version {expected}"));
         }
         Ok(())
     }
@@ -178,10 +159,7 @@ impl<'a> Call<'a> {
         rows: &[PgRow],
         in_doubt: bool,
     ) -> Result<Vec<Outcome>, Failure> {
-        let stored = rows
-            .iter()
-            .map(|row| read_saga(row, "saga"))
-            .collect::<Result<HashSet<_>, _>>()?;
+        let stored = rows.iter().map(|row| read_saga(row, "saga")).collect::<Result<HashSet<_>, _>>()?;
         let is_unclear =
             |commit: &&Commit| !stored.contains(&commit.id) && (in_doubt || start(commit).is_some());
         let unclear: Vec<&Commit> = commits.iter().copied().filter(is_unclear).collect();
@@ -206,11 +184,7 @@ impl<'a> Call<'a> {
     }
 
     fn statement(&self, commits: &[&Commit]) -> Statement {
-        let statement = self
-            .database
-            .statement(COMMIT)
-            .bind(self.id)
-            .bind(&self.database.writer);
+        let statement = self.database.statement(COMMIT).bind(self.id).bind(&self.database.writer);
         bind_commits(statement, self.lease, commits)
     }
 
@@ -237,20 +211,8 @@ fn reasons(rows: &[PgRow]) -> Result<HashMap<SagaId, Reason>, Failure> {
 fn explain(reason: Option<&Reason>, commit: &Commit) -> Outcome {
     match (reason, start(commit)) {
         (Some(Reason { ours: true, .. }), _) => Ok(Committed::Stored),
-        (
-            Some(Reason {
-                holder: Some((holder, true)),
-                ..
-            }),
-            _,
-        ) => Ok(Committed::Existing(*holder)),
-        (
-            Some(Reason {
-                holder: Some((holder, false)),
-                ..
-            }),
-            _,
-        ) => Err(CommitError::KeyTaken(*holder)),
+        (Some(Reason { holder: Some((holder, true)), .. }), _) => Ok(Committed::Existing(*holder)),
+        (Some(Reason { holder: Some((holder, false)), .. }), _) => Err(CommitError::KeyTaken(*holder)),
         (Some(Reason { known: false, .. }), Some(start)) => Err(CommitError::Rejected(format!(
             "{} is not registered, or with another fingerprint",
             start.definition
@@ -266,11 +228,7 @@ fn settle(outcomes: &mut [Option<Outcome>], parts: &[Part<'_>], written: impl In
 }
 
 fn fail(outcomes: &mut [Option<Outcome>], parts: &[Part<'_>], failure: &Failure) {
-    settle(
-        outcomes,
-        parts,
-        parts.iter().map(|_| Err(store_error(failure.clone()))),
-    );
+    settle(outcomes, parts, parts.iter().map(|_| Err(store_error(failure.clone()))));
 }
 
 fn store_error(failure: Failure) -> CommitError {

@@ -41,27 +41,10 @@ pub(crate) fn bind_lost(statement: Statement, commits: &[&Commit]) -> Statement 
     let definitions = || of_start().map(|start| start.map(|start| &start.definition));
     statement
         .bind(commits.iter().map(|commit| commit.id.as_uuid()).bind_iter())
-        .bind(
-            commits
-                .iter()
-                .map(|commit| column(expected_version(commit) + 1))
-                .bind_iter(),
-        )
-        .bind(
-            definitions()
-                .map(|known| known.map(|known| known.name.as_str()))
-                .bind_iter(),
-        )
-        .bind(
-            definitions()
-                .map(|known| known.map(|known| i64::from(known.version)))
-                .bind_iter(),
-        )
-        .bind(
-            definitions()
-                .map(|known| known.map(|known| known.fingerprint.as_uuid()))
-                .bind_iter(),
-        )
+        .bind(commits.iter().map(|commit| column(expected_version(commit) + 1)).bind_iter())
+        .bind(definitions().map(|known| known.map(|known| known.name.as_str())).bind_iter())
+        .bind(definitions().map(|known| known.map(|known| i64::from(known.version))).bind_iter())
+        .bind(definitions().map(|known| known.map(|known| known.fingerprint.as_uuid())).bind_iter())
         .bind(of_start().map(|start| start.and_then(key)).bind_iter())
         .bind(of_start().map(|start| start.map(|start| start.input)).bind_iter())
 }
@@ -70,47 +53,21 @@ fn bind_sagas(statement: Statement, commits: &[&Commit]) -> Statement {
     let version = |commit: &&Commit| column(expected_version(commit) + commit.journal.len() as Version);
     statement
         .bind(commits.iter().map(|commit| commit.id.as_uuid()).bind_iter())
-        .bind(
-            commits
-                .iter()
-                .map(|commit| column(expected_version(commit)))
-                .bind_iter(),
-        )
+        .bind(commits.iter().map(|commit| column(expected_version(commit))).bind_iter())
         .bind(commits.iter().map(version).bind_iter())
         .bind(commits.iter().map(|commit| commit.status.as_str()).bind_iter())
         .bind(commits.iter().map(|commit| commit.state.as_ref()).bind_iter())
         .bind(commits.iter().map(|commit| commit.data.as_ref()).bind_iter())
-        .bind(
-            commits
-                .iter()
-                .map(|commit| commit.parked.as_deref().map(printable))
-                .bind_iter(),
-        )
+        .bind(commits.iter().map(|commit| commit.parked.as_deref().map(printable)).bind_iter())
 }
 
 fn bind_starts(statement: Statement, commits: &[&Commit]) -> Statement {
-    let starts = || {
-        commits
-            .iter()
-            .filter_map(|commit| Some((commit.id, start(commit)?)))
-    };
+    let starts = || commits.iter().filter_map(|commit| Some((commit.id, start(commit)?)));
     statement
         .bind(starts().map(|(id, _)| id.as_uuid()).bind_iter())
-        .bind(
-            starts()
-                .map(|(_, start)| start.definition.name.as_str())
-                .bind_iter(),
-        )
-        .bind(
-            starts()
-                .map(|(_, start)| i64::from(start.definition.version))
-                .bind_iter(),
-        )
-        .bind(
-            starts()
-                .map(|(_, start)| start.definition.fingerprint.as_uuid())
-                .bind_iter(),
-        )
+        .bind(starts().map(|(_, start)| start.definition.name.as_str()).bind_iter())
+        .bind(starts().map(|(_, start)| i64::from(start.definition.version)).bind_iter())
+        .bind(starts().map(|(_, start)| start.definition.fingerprint.as_uuid()).bind_iter())
         .bind(starts().map(|(_, start)| key(start)).bind_iter())
         .bind(starts().map(|(_, start)| start.input).bind_iter())
 }
@@ -142,11 +99,7 @@ pub(crate) fn bind_rows<'a, I: Iterator<Item = &'a OutboxRow>>(
         .bind(rows().map(|row| row.envelope.id.as_uuid()).bind_iter())
         .bind(rows().map(|row| row.envelope.destination.as_str()).bind_iter())
         .bind(rows().map(|row| row.envelope.key.as_uuid()).bind_iter())
-        .bind(
-            rows()
-                .map(|row| headers_column(&row.envelope.headers))
-                .bind_iter(),
-        )
+        .bind(rows().map(|row| headers_column(&row.envelope.headers)).bind_iter())
         .bind(rows().map(|row| row.envelope.body.as_ref()).bind_iter())
         .bind(rows().map(|row| row.claimed).bind_iter())
 }
@@ -175,12 +128,7 @@ struct Armed<'a> {
 fn armed((saga, change): (SagaId, &TimerChange)) -> Option<Armed<'_>> {
     match change {
         TimerChange::Drop { .. } => None,
-        TimerChange::Arm {
-            step,
-            direction,
-            attempt,
-            after,
-        } => Some(Armed {
+        TimerChange::Arm { step, direction, attempt, after } => Some(Armed {
             saga: saga.as_uuid(),
             step,
             direction: *direction,
@@ -201,9 +149,7 @@ fn of_sagas<'a, T: 'a>(
     commits: &'a [&'a Commit],
     list: impl Fn(&'a Commit) -> &'a Vec<T>,
 ) -> impl Iterator<Item = (SagaId, &'a T)> {
-    commits
-        .iter()
-        .flat_map(move |commit| list(commit).iter().map(|item| (commit.id, item)))
+    commits.iter().flat_map(move |commit| list(commit).iter().map(|item| (commit.id, item)))
 }
 
 fn key(start: &Start) -> Option<&str> {

@@ -88,19 +88,13 @@ impl Config {
     ///
     /// If `transactions` is 0.
     pub fn transactions(self, transactions: usize) -> Self {
-        assert!(
-            transactions > 0,
-            "a fence needs a connection for its transactions"
-        );
+        assert!(transactions > 0, "a fence needs a connection for its transactions");
         Config { transactions, ..self }
     }
 
     /// The largest body that is stored, in bytes. [`BODY_BYTES_MAX`] by default; the tables take up to 16 MiB.
     pub fn body_bytes_max(self, body_bytes_max: usize) -> Self {
-        Config {
-            body_bytes_max,
-            ..self
-        }
+        Config { body_bytes_max, ..self }
     }
 
     /// How long one call may take, with the wait for a connection. 30 s by default.
@@ -114,10 +108,7 @@ impl Config {
     ///
     /// It frees the rows that a vanished process has locked.
     pub fn transaction_idle_max(self, transaction_idle_max: Duration) -> Self {
-        Config {
-            transaction_idle_max,
-            ..self
-        }
+        Config { transaction_idle_max, ..self }
     }
 
     /// For a pooler that gives each transaction another session (pgbouncer's transaction mode): statements are
@@ -125,11 +116,7 @@ impl Config {
     ///
     /// Nothing else depends on the session. Run [`migrate`](crate::migrate) past the pooler, it takes an advisory lock.
     pub fn through_pooler(self) -> Self {
-        Config {
-            options: self.options.statement_cache_capacity(0),
-            through_pooler: true,
-            ..self
-        }
+        Config { options: self.options.statement_cache_capacity(0), through_pooler: true, ..self }
     }
 }
 

@@ -52,11 +52,7 @@ impl PgFence {
 
     /// Places a row for each key that has none; the transaction remembers for which.
     async fn place(&self, tx: &mut Tx, keys: &[FenceKey]) -> Result<(), Failure> {
-        let rows = fetch(
-            tx,
-            bind_keys(self.database.statement(fence::PLACE), || keys.iter()),
-        )
-        .await?;
+        let rows = fetch(tx, bind_keys(self.database.statement(fence::PLACE), || keys.iter())).await?;
         tx.placed = vec![false; keys.len()];
         for row in &rows {
             tx.xid = read(row, "xid")?;
@@ -71,21 +67,14 @@ impl PgFence {
     /// Locks the rows that were there already, and returns the state of each key's row.
     async fn lock(&self, tx: &mut Tx, keys: &[FenceKey]) -> Result<Vec<Option<FenceState>>, Failure> {
         let placed = tx.placed.clone();
-        let old = || {
-            keys.iter()
-                .zip(&placed)
-                .filter(|(_, placed)| !**placed)
-                .map(|(key, _)| key)
-        };
+        let old = || keys.iter().zip(&placed).filter(|(_, placed)| !**placed).map(|(key, _)| key);
         let old_count = old().count();
         if old_count == 0 {
             return Ok(vec![None; keys.len()]);
         }
         let rows = fetch(tx, bind_keys(self.database.statement(fence::LOCK), old)).await?;
         if rows.len() != old_count {
-            return Err(Failure::Unavailable(
-                "a fence row was deleted while it was read".into(),
-            ));
+            return Err(Failure::Unavailable("a fence row was deleted while it was read".into()));
         }
         let mut rows = rows.iter();
         let state = |placed: &bool| match placed {
@@ -97,26 +86,16 @@ impl PgFence {
 
     /// Writes outcomes and replies, if `tx` is still the transaction that it was.
     async fn record(&self, tx: &mut Tx, writes: &[FenceWrite], lease: Duration) -> Result<(), Failure> {
-        let statement = self
-            .database
-            .statement(fence::RECORD)
-            .bind(tx.xid.clone())
-            .bind(micros(lease));
+        let statement = self.database.statement(fence::RECORD).bind(tx.xid.clone()).bind(micros(lease));
         let statement = bind_outcomes(statement, writes);
-        let removed = || {
-            writes
-                .iter()
-                .zip(&tx.placed)
-                .filter(|(write, placed)| **placed && write.state.is_none())
-        };
+        let removed =
+            || writes.iter().zip(&tx.placed).filter(|(write, placed)| **placed && write.state.is_none());
         let statement = bind_keys(statement, || removed().map(|(write, _)| &write.key));
         let statement = bind_rows(statement, || writes.iter().flat_map(|write| &write.reply));
         let rows = fetch(tx, statement).await?;
         match rows.is_empty() {
             false => Ok(()),
-            true => Err(Failure::Permanent(
-                "a handler ended the transaction that it was given".into(),
-            )),
+            true => Err(Failure::Permanent("a handler ended the transaction that it was given".into())),
         }
     }
 
@@ -154,10 +133,7 @@ impl Fence for PgFence {
     async fn count_runs(&self, keys: &[FenceKey]) -> Result<Vec<u32>, StoreError> {
         let statement = bind_keys(self.database.statement(fence_run::COUNT), || keys.iter());
         let rows = self.database.fetch(statement).await?;
-        Ok(rows
-            .iter()
-            .map(|row| read_count(row, "runs"))
-            .collect::<Result<_, _>>()?)
+        Ok(rows.iter().map(|row| read_count(row, "runs")).collect::<Result<_, _>>()?)
     }
 
     async fn forget_runs(&self, keys: &[FenceKey]) -> Result<(), StoreError> {
@@ -167,11 +143,8 @@ impl Fence for PgFence {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        let rows = self
-            .database
-            .fetch(self.database.statement(fence_run::NOW))
-            .await
-            .map_err(without_effect)?;
+        let rows =
+            self.database.fetch(self.database.statement(fence_run::NOW)).await.map_err(without_effect)?;
         let now = rows.first().map(|row| read_time(row, "now")).transpose()?;
         Ok(now.unwrap_or_default())
     }
@@ -195,9 +168,7 @@ fn read_state(row: &PgRow) -> Result<FenceState, Failure> {
         "refused" => Ok(FenceState::Refused(payload()?)),
         "compensated" => Ok(FenceState::Compensated),
         "closed" => Ok(FenceState::Closed),
-        unknown => Err(Failure::Permanent(format!(
-            "a fence row has the state {unknown:?}"
-        ))),
+        unknown => Err(Failure::Permanent(format!("a fence row has the state {unknown:?}"))),
     }
 }
 
@@ -209,11 +180,7 @@ fn payload(state: &FenceState) -> Option<&[u8]> {
 }
 
 fn bind_outcomes(statement: Statement, writes: &[FenceWrite]) -> Statement {
-    let outcomes = || {
-        writes
-            .iter()
-            .filter_map(|write| Some((&write.key, write.state.as_ref()?)))
-    };
+    let outcomes = || writes.iter().filter_map(|write| Some((&write.key, write.state.as_ref()?)));
     bind_keys(statement, || outcomes().map(|(key, _)| key))
         .bind(outcomes().map(|(_, state)| state.as_str()).bind_iter())
         .bind(outcomes().map(|(_, state)| payload(state)).bind_iter())

@@ -6,6 +6,7 @@ mod config;
 mod database;
 mod error;
 mod fence;
+mod history;
 mod migrate;
 mod outbox;
 mod pool;

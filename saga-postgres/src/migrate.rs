@@ -23,10 +23,7 @@ use crate::schema::Schema;
 /// Not cancel safe: each migration is applied whole or not at all, and running it again goes on from there.
 pub async fn migrate(config: &Config) -> Result<(), StoreError> {
     let mut connection = config.options.connect().await.map_err(of_connecting)?;
-    migrator(&config.schema)
-        .run_direct(None, &mut connection, false)
-        .await
-        .map_err(failed)?;
+    migrator(&config.schema).run_direct(None, &mut connection, false).await.map_err(failed)?;
     // What was applied is committed; how the connection ends does not matter.
     let _ = connection.close().await;
     Ok(())
@@ -35,13 +32,7 @@ pub async fn migrate(config: &Config) -> Result<(), StoreError> {
 /// The migrations, for `schema`.
 fn migrator(schema: &Schema) -> Migrator {
     let migrations = MIGRATIONS.iter().map(|(version, description, text)| {
-        Migration::new(
-            *version,
-            (*description).into(),
-            MigrationType::Simple,
-            schema.sql(text),
-            false,
-        )
+        Migration::new(*version, (*description).into(), MigrationType::Simple, schema.sql(text), false)
     });
     let mut migrator = Migrator::with_migrations(migrations.collect());
     migrator.create_schema(schema.quoted());

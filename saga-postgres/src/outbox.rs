@@ -11,17 +11,14 @@ use crate::database::Database;
 use crate::error::{Failure, without_effect};
 use crate::fence::PgFence;
 use crate::pool::Statement;
-use crate::row::{micros, printable, read, read_count, read_envelope};
+use crate::row::{micros, micros_ago, printable, read, read_count, read_envelope};
 use crate::store::PgStore;
 use crate::table::outbox;
 
 #[async_trait]
 impl Outbox for Database {
     async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OutboxRow>, StoreError> {
-        let statement = self
-            .statement(outbox::CLAIM)
-            .bind(limit as i64)
-            .bind(micros(lease));
+        let statement = self.statement(outbox::CLAIM).bind(limit as i64).bind(micros(lease));
         let mut claimed = Vec::new();
         let mut unreadable = Vec::new();
         for row in self.fetch(statement).await? {
@@ -33,18 +30,14 @@ impl Outbox for Database {
         }
         if !unreadable.is_empty() {
             // Nobody could send them, and they must not stand in the others' way.
-            error!(
-                rows = unreadable.len(),
-                "outbox rows cannot be read and are set aside"
-            );
+            error!(rows = unreadable.len(), "outbox rows cannot be read and are set aside");
             self.set_aside(&unreadable).await?;
         }
         Ok(claimed)
     }
 
     async fn delete(&self, rows: &[RowId]) -> Result<(), StoreError> {
-        self.run(self.statement(outbox::DELETE).bind(in_order(rows)))
-            .await
+        self.run(self.statement(outbox::DELETE).bind(in_order(rows))).await
     }
 
     async fn postpone(&self, rows: &[RowId], after: Duration, why: &str) -> Result<(), StoreError> {
@@ -55,15 +48,11 @@ impl Outbox for Database {
     async fn set_aside(&self, rows: &[(RowId, String)]) -> Result<(), StoreError> {
         let ids = rows.iter().map(|(id, _)| id.as_uuid()).bind_iter();
         let reasons = rows.iter().map(|(_, reason)| printable(reason)).bind_iter();
-        self.run(self.statement(outbox::SET_ASIDE).bind(ids).bind(reasons))
-            .await
+        self.run(self.statement(outbox::SET_ASIDE).bind(ids).bind(reasons)).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
-        let rows = self
-            .fetch(self.statement(outbox::BACKLOG))
-            .await
-            .map_err(without_effect)?;
+        let rows = self.fetch(self.statement(outbox::BACKLOG)).await.map_err(without_effect)?;
         let backlog = rows.first().map(read_backlog).transpose()?;
         Ok(backlog.unwrap_or_default())
     }
@@ -81,17 +70,13 @@ pub(crate) fn read_backlog(row: &PgRow) -> Result<Backlog, Failure> {
     let oldest = read::<Option<i64>>(row, "oldest")?;
     Ok(Backlog {
         unsent: read_count(row, "unsent")?,
-        oldest: oldest.map(|micros| Duration::from_micros(micros.max(0).unsigned_abs())),
+        oldest: oldest.map(micros_ago),
         dead: read_count(row, "dead")?,
     })
 }
 
 fn read_row(row: &PgRow, id: RowId) -> Result<OutboxRow, Failure> {
-    Ok(OutboxRow {
-        id,
-        envelope: read_envelope(row)?,
-        claimed: true,
-    })
+    Ok(OutboxRow { id, envelope: read_envelope(row)?, claimed: true })
 }
 
 /// Ids in the order in which everybody locks rows.

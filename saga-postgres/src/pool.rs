@@ -66,12 +66,7 @@ impl Pool {
     /// Connections for handlers' transactions.
     pub(crate) fn for_transactions(config: &Config) -> Arc<Self> {
         let options = config.options.clone();
-        Pool::new(
-            options,
-            Purpose::Transactions,
-            config.transactions,
-            config.deadline,
-        )
+        Pool::new(options, Purpose::Transactions, config.transactions, config.deadline)
     }
 
     fn new(options: PgConnectOptions, purpose: Purpose, size: usize, deadline: Duration) -> Arc<Self> {
@@ -98,11 +93,7 @@ impl Pool {
                 Some(session) => session,
                 None => self.connect().await?,
             };
-            Ok(Lease {
-                pool: Arc::clone(self),
-                session,
-                _permit: permit,
-            })
+            Ok(Lease { pool: Arc::clone(self), session, _permit: permit })
         });
         patience.await.unwrap_or_else(|_| {
             let why = format!("no connection within {:?}", self.deadline);
@@ -134,14 +125,9 @@ impl Pool {
             return Err(Failure::Unavailable(format!("the server at {host} is a standby")));
         }
         if self.purpose == Purpose::Transactions {
-            count_one_transaction(&mut connection)
-                .await
-                .map_err(of_connecting)?;
+            count_one_transaction(&mut connection).await.map_err(of_connecting)?;
         }
-        Ok(Session {
-            connection,
-            opened: Instant::now(),
-        })
+        Ok(Session { connection, opened: Instant::now() })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {

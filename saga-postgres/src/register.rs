@@ -23,10 +23,7 @@ pub(crate) async fn register(database: &Database, definitions: &[DefinitionRef])
     fetch(&mut tx, statement(definition::ADD)).await?;
     let changed = fetch(&mut tx, statement(definition::LOCK_CHANGED)).await?;
     if !changed.is_empty() {
-        let ids: Vec<i32> = changed
-            .iter()
-            .map(|row| read(row, "id"))
-            .collect::<Result<_, _>>()?;
+        let ids: Vec<i32> = changed.iter().map(|row| read(row, "id")).collect::<Result<_, _>>()?;
         let in_use = fetch(&mut tx, database.statement(definition::IN_USE).bind(ids)).await?;
         in_use.first().map_or(Ok(()), |row| Err(refusal(row)))?;
         fetch(&mut tx, statement(definition::REPLACE_FINGERPRINT)).await?;

@@ -73,10 +73,7 @@ pub(crate) fn read_envelope(row: &PgRow) -> Result<Envelope, Failure> {
         id: MessageId::from_uuid(read(row, "message")?),
         destination: read_name::<Destination>(row, "destination")?,
         key: read_saga(row, "key")?,
-        headers: headers
-            .map_err(|error| unreadable("headers", &error))?
-            .into_iter()
-            .collect(),
+        headers: headers.map_err(|error| unreadable("headers", &error))?.into_iter().collect(),
         body: read_bytes(row, "body")?,
     })
 }
@@ -89,9 +86,12 @@ pub(crate) fn headers_column(headers: &Headers) -> Vec<u8> {
 
 /// A duration as SQL gets it: in microseconds.
 pub(crate) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros())
-        .unwrap_or(MICROS_MAX)
-        .min(MICROS_MAX)
+    i64::try_from(duration.as_micros()).unwrap_or(MICROS_MAX).min(MICROS_MAX)
+}
+
+/// How long ago something was, as SQL gives it; a clock that was set back makes it now.
+pub(crate) fn micros_ago(micros: i64) -> Duration {
+    Duration::from_micros(micros.max(0).unsigned_abs())
 }
 
 /// Text for a human as a column can hold it: Postgres knows no NUL.
@@ -105,24 +105,9 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 /// Binds definitions as three arrays: names, versions, fingerprints.
 pub(crate) fn bind_definitions(statement: Statement, definitions: &[DefinitionRef]) -> Statement {
     statement
-        .bind(
-            definitions
-                .iter()
-                .map(|definition| definition.name.as_str())
-                .bind_iter(),
-        )
-        .bind(
-            definitions
-                .iter()
-                .map(|definition| i64::from(definition.version))
-                .bind_iter(),
-        )
-        .bind(
-            definitions
-                .iter()
-                .map(|definition| definition.fingerprint.as_uuid())
-                .bind_iter(),
-        )
+        .bind(definitions.iter().map(|definition| definition.name.as_str()).bind_iter())
+        .bind(definitions.iter().map(|definition| i64::from(definition.version)).bind_iter())
+        .bind(definitions.iter().map(|definition| definition.fingerprint.as_uuid()).bind_iter())
 }
 
 fn unreadable(column: &str, what: &dyn std::fmt::Display) -> Failure {

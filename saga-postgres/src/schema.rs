@@ -69,17 +69,7 @@ mod tests {
 
     #[test]
     fn names_that_would_need_care_in_sql_are_refused() {
-        for bad in [
-            "",
-            "Saga",
-            "1saga",
-            "_saga",
-            "a b",
-            "a\"b",
-            "a.b",
-            "ä",
-            &"x".repeat(49),
-        ] {
+        for bad in ["", "Saga", "1saga", "_saga", "a b", "a\"b", "a.b", "ä", &"x".repeat(49)] {
             assert!(Schema::new(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Schema::new("order_2").unwrap().quoted(), "\"order_2\"");
@@ -89,9 +79,6 @@ mod tests {
     fn a_statement_is_rewritten_for_another_schema_only() {
         let text = "SELECT saga FROM saga.timer";
         assert_eq!(Schema::default().sql(text).as_str(), text);
-        assert_eq!(
-            Schema::new("mine").unwrap().sql(text).as_str(),
-            "SELECT saga FROM \"mine\".timer"
-        );
+        assert_eq!(Schema::new("mine").unwrap().sql(text).as_str(), "SELECT saga FROM \"mine\".timer");
     }
 }

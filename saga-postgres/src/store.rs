@@ -76,10 +76,7 @@ impl Store for PgStore {
         lease: Duration,
     ) -> Result<Vec<TimerDue>, StoreError> {
         let statement = bind_definitions(self.database.statement(timer::TAKE_DUE), known);
-        let rows = self
-            .database
-            .fetch(statement.bind(limit as i64).bind(micros(lease)))
-            .await?;
+        let rows = self.database.fetch(statement.bind(limit as i64).bind(micros(lease))).await?;
         Ok(rows.iter().map(read_timer).collect::<Result<_, _>>()?)
     }
 
@@ -91,17 +88,9 @@ impl Store for PgStore {
             .bind(replies.iter().map(|reply| reply.id.0).bind_iter())
             .bind(replies.iter().map(|reply| reply.saga.as_uuid()).bind_iter())
             .bind(envelopes().map(|envelope| envelope.id.as_uuid()).bind_iter())
-            .bind(
-                envelopes()
-                    .map(|envelope| envelope.destination.as_str())
-                    .bind_iter(),
-            )
+            .bind(envelopes().map(|envelope| envelope.destination.as_str()).bind_iter())
             .bind(envelopes().map(|envelope| envelope.key.as_uuid()).bind_iter())
-            .bind(
-                envelopes()
-                    .map(|envelope| headers_column(&envelope.headers))
-                    .bind_iter(),
-            )
+            .bind(envelopes().map(|envelope| headers_column(&envelope.headers)).bind_iter())
             .bind(envelopes().map(|envelope| envelope.body.as_ref()).bind_iter());
         self.database.fetch(statement).await?;
         Ok(())
@@ -109,19 +98,13 @@ impl Store for PgStore {
 
     async fn held(&self, known: &[DefinitionRef], limit: usize) -> Result<Vec<HeldReply>, StoreError> {
         let statement = bind_definitions(self.database.statement(held::READ), known);
-        let rows = self
-            .database
-            .fetch(statement.bind(limit as i64))
-            .await
-            .map_err(without_effect)?;
+        let rows = self.database.fetch(statement.bind(limit as i64)).await.map_err(without_effect)?;
         Ok(rows.iter().map(read_held).collect::<Result<_, _>>()?)
     }
 
     async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError> {
         let ids = replies.iter().map(|reply| reply.0).bind_iter();
-        self.database
-            .fetch(self.database.statement(held::DROP).bind(ids))
-            .await?;
+        self.database.fetch(self.database.statement(held::DROP).bind(ids)).await?;
         Ok(())
     }
 }
@@ -132,18 +115,14 @@ impl StartIn for PgStore {
 
     async fn start_in(&self, tx: &mut PgConnection, start: &Commit) -> Result<Committed, CommitError> {
         // No lease: nobody holds these rows in memory before the caller has committed.
-        Call::new(&self.database, Duration::ZERO)
-            .start_in(tx, start)
-            .await
+        Call::new(&self.database, Duration::ZERO).start_in(tx, start).await
     }
 }
 
 fn read_loaded(rows: &[PgRow]) -> Result<Loaded, Failure> {
     let now = rows.first().map(|row| read_time(row, "now")).transpose()?;
-    let mut loaded = Loaded {
-        now: now.unwrap_or_else(Timestamp::default),
-        sagas: Vec::with_capacity(rows.len()),
-    };
+    let mut loaded =
+        Loaded { now: now.unwrap_or_else(Timestamp::default), sagas: Vec::with_capacity(rows.len()) };
     for row in rows {
         if let Some(id) = read::<Option<Uuid>>(row, "id")? {
             loaded.sagas.push(read_stored(row, SagaId::from_uuid(id))?);

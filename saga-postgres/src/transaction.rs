@@ -33,12 +33,9 @@ impl Tx {
         let idle_ms = idle_max.as_millis();
         let text = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle_ms}");
         match lease.run(AssertSqlSafe(text)).await.map_err(without_effect) {
-            Ok(()) => Ok(Tx {
-                lease: Some(lease),
-                has_savepoint: false,
-                placed: Vec::new(),
-                xid: String::new(),
-            }),
+            Ok(()) => {
+                Ok(Tx { lease: Some(lease), has_savepoint: false, placed: Vec::new(), xid: String::new() })
+            }
             Err(failure) => {
                 lease.discard();
                 Err(failure)
@@ -48,9 +45,7 @@ impl Tx {
 
     /// The connection, while the transaction is open.
     pub(crate) fn lease(&mut self) -> &mut Lease {
-        self.lease
-            .as_mut()
-            .expect("a transaction has its connection until it ends")
+        self.lease.as_mut().expect("a transaction has its connection until it ends")
     }
 
     /// Marks a point to roll back to, in one round trip; an earlier one is forgotten.
@@ -85,9 +80,7 @@ impl Deref for Tx {
 
     fn deref(&self) -> &PgConnection {
         let lease = self.lease.as_ref();
-        lease
-            .expect("a transaction has its connection until it ends")
-            .connection()
+        lease.expect("a transaction has its connection until it ends").connection()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The store on a real server: what goes beyond the conformance suite.
 
+#[cfg(test)]
 mod support;
 
-use saga_core::port::{Committed, Store};
+use saga_core::port::{Committed, History, Store};
 use support::{LEASE, advance, database, saga, start};
 
 #[tokio::test]
@@ -18,4 +19,9 @@ async fn a_saga_is_started_moved_and_loaded() {
     assert_eq!(loaded.sagas.len(), 1);
     assert_eq!(loaded.sagas[0].version, 2);
     assert_eq!(&loaded.sagas[0].state[..], b"state 2");
+    let details = store.show(id).await.unwrap().unwrap();
+    assert_eq!(details.journal.len(), 2);
+    let health = store.health(&[]).await.unwrap();
+    assert_eq!(health.unfinished, 1);
+    assert_eq!(store.list(&Default::default(), 10).await.unwrap(), [details.summary]);
 }

@@ -43,7 +43,7 @@ WITH change AS (
     JOIN known USING (name, version, fingerprint)
 ), keyed AS (
     INSERT INTO saga.business_key (name, key, saga, input)
-    SELECT name, key, id, input FROM start WHERE key IS NOT NULL ORDER BY name, key
+    SELECT name, key, id, input FROM start WHERE key IS NOT NULL ORDER BY key, name
     ON CONFLICT DO NOTHING
     RETURNING saga
 ), started AS (

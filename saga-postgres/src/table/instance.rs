@@ -1,11 +1,78 @@
-//! The table `instance`.
+//! The table `instance`, and what operators see of it.
 
 /// The database's time, and those of the sagas `$1` that exist. One row without a saga if none does.
 pub(crate) const LOAD: &str = "
 SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::int8 AS now,
     instance.id, instance.version, status, state, data, parked,
-    definition.name AS name, definition.version AS definition_version, fingerprint
+    definition.name, definition.version AS definition_version, fingerprint
 FROM (SELECT) AS once
 LEFT JOIN saga.instance ON instance.id = ANY($1)
 LEFT JOIN saga.definition ON definition.id = instance.definition
+";
+
+/// Up to `$5` sagas, newest first: of the type `$1`, with the status `$2`, with the business key `$3`, before the
+/// saga `$4`. A null filters nothing.
+pub(crate) const LIST: &str = "
+SELECT instance.id, instance.version, status, parked, business_key.key,
+    definition.name, definition.version AS definition_version, fingerprint,
+    (extract(epoch FROM started_at) * 1000000)::int8 AS started,
+    (extract(epoch FROM moved_at) * 1000000)::int8 AS moved
+FROM saga.instance
+JOIN saga.definition ON definition.id = instance.definition
+LEFT JOIN saga.business_key ON business_key.saga = instance.id
+WHERE ($1::text IS NULL OR definition.name = $1)
+    AND ($2::text IS NULL OR status = $2)
+    AND ($3::text IS NULL OR business_key.key = $3)
+    AND ($4::uuid IS NULL OR instance.id < $4)
+ORDER BY instance.id DESC
+LIMIT $5
+";
+
+/// The saga `$1` with its journal, which is an array of rows so that the saga is sent only once.
+pub(crate) const SHOW: &str = "
+SELECT instance.id, instance.version, status, parked, business_key.key, state, data,
+    definition.name, definition.version AS definition_version, fingerprint,
+    (extract(epoch FROM started_at) * 1000000)::int8 AS started,
+    (extract(epoch FROM moved_at) * 1000000)::int8 AS moved,
+    ARRAY(
+        SELECT ROW(
+            version, event, (extract(epoch FROM now) * 1000000)::int8, decision,
+            (extract(epoch FROM at) * 1000000)::int8, writer
+        )
+        FROM saga.journal WHERE journal.saga = instance.id ORDER BY version
+    ) AS journal
+FROM saga.instance
+JOIN saga.definition ON definition.id = instance.definition
+LEFT JOIN saga.business_key ON business_key.saga = instance.id
+WHERE instance.id = $1
+";
+
+/// How things stand: a row for each definition that has unfinished sagas, and in each row what is true of all.
+/// One row without a definition if none has.
+///
+/// Reads every unfinished saga: `moved_at` has no index, because that would cost each transition its HOT update.
+pub(crate) const HEALTH: &str = "
+WITH unfinished AS MATERIALIZED (
+    SELECT id, definition, moved_at, status = 'parked' AS parked FROM saga.instance
+    WHERE status IN ('running', 'compensating', 'parked')
+), oldest AS (
+    SELECT id, (extract(epoch FROM statement_timestamp() - moved_at) * 1000000)::int8 AS waiting
+    FROM unfinished WHERE NOT parked ORDER BY moved_at LIMIT 1
+), counted AS (
+    SELECT definition, count(*) AS unfinished FROM unfinished GROUP BY definition
+)
+SELECT (SELECT count(*) FROM unfinished WHERE NOT parked) AS going,
+    (SELECT count(*) FROM unfinished WHERE parked) AS parked,
+    (SELECT count(*) FROM saga.held) AS held,
+    backlog.unsent, backlog.oldest, (SELECT count(*) FROM saga.outbox_dead) AS dead,
+    oldest.id AS oldest_saga, oldest.waiting,
+    definition.name, definition.version AS definition_version, fingerprint, counted.unfinished
+FROM (
+    SELECT count(*) AS unsent,
+        (extract(epoch FROM statement_timestamp() - min(created_at)) * 1000000)::int8 AS oldest
+    FROM saga.outbox
+) AS backlog
+LEFT JOIN oldest ON true
+LEFT JOIN (counted JOIN saga.definition ON definition.id = counted.definition) ON true
+ORDER BY definition.name, definition.version
 ";

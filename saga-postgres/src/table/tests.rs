@@ -7,47 +7,24 @@ use crate::{Config, Schema, migrate};
 
 /// A file's name, its text, and the statements in it.
 const FILES: [(&str, &str, &[&str]); 8] = [
-    (
-        "commit",
-        include_str!("commit.rs"),
-        &[commit::COMMIT, commit::WHY_NOT_STORED],
-    ),
+    ("commit", include_str!("commit.rs"), &[commit::COMMIT, commit::WHY_NOT_STORED]),
     (
         "definition",
         include_str!("definition.rs"),
-        &[
-            definition::ADD,
-            definition::LOCK_CHANGED,
-            definition::IN_USE,
-            definition::REPLACE_FINGERPRINT,
-        ],
+        &[definition::ADD, definition::LOCK_CHANGED, definition::IN_USE, definition::REPLACE_FINGERPRINT],
     ),
+    ("fence", include_str!("fence.rs"), &[fence::PLACE, fence::LOCK, fence::RECORD]),
+    ("fence_run", include_str!("fence_run.rs"), &[fence_run::COUNT, fence_run::FORGET, fence_run::NOW]),
+    ("held", include_str!("held.rs"), &[held::KEEP, held::READ, held::DROP]),
     (
-        "fence",
-        include_str!("fence.rs"),
-        &[fence::PLACE, fence::LOCK, fence::RECORD],
+        "instance",
+        include_str!("instance.rs"),
+        &[instance::LOAD, instance::LIST, instance::SHOW, instance::HEALTH],
     ),
-    (
-        "fence_run",
-        include_str!("fence_run.rs"),
-        &[fence_run::COUNT, fence_run::FORGET, fence_run::NOW],
-    ),
-    (
-        "held",
-        include_str!("held.rs"),
-        &[held::KEEP, held::READ, held::DROP],
-    ),
-    ("instance", include_str!("instance.rs"), &[instance::LOAD]),
     (
         "outbox",
         include_str!("outbox.rs"),
-        &[
-            outbox::CLAIM,
-            outbox::DELETE,
-            outbox::POSTPONE,
-            outbox::SET_ASIDE,
-            outbox::BACKLOG,
-        ],
+        &[outbox::CLAIM, outbox::DELETE, outbox::POSTPONE, outbox::SET_ASIDE, outbox::BACKLOG],
     ),
     ("timer", include_str!("timer.rs"), &[timer::TAKE_DUE]),
 ];
@@ -55,21 +32,14 @@ const FILES: [(&str, &str, &[&str]); 8] = [
 #[test]
 fn every_statement_is_listed() {
     for (file, text, statements) in FILES {
-        assert_eq!(
-            text.matches(": &str = ").count(),
-            statements.len(),
-            "table/{file}.rs"
-        );
+        assert_eq!(text.matches(": &str = ").count(), statements.len(), "table/{file}.rs");
     }
 }
 
 #[tokio::test]
 async fn every_statement_can_be_prepared() {
     let Ok(url) = std::env::var("SAGA_POSTGRES_URL") else {
-        assert!(
-            std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"),
-            "SAGA_POSTGRES_URL is not set"
-        );
+        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "SAGA_POSTGRES_URL is not set");
         eprintln!("skipped: set SAGA_POSTGRES_URL");
         return;
     };

@@ -26,10 +26,7 @@ pub(crate) struct Database {
 /// A migrated schema, or nothing if no server is named; then the test is skipped, and says so.
 pub(crate) async fn database() -> Option<Database> {
     let Ok(url) = std::env::var("SAGA_POSTGRES_URL") else {
-        assert!(
-            std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"),
-            "SAGA_POSTGRES_URL is not set"
-        );
+        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "SAGA_POSTGRES_URL is not set");
         eprintln!("skipped: set SAGA_POSTGRES_URL");
         return None;
     };
@@ -63,20 +60,13 @@ impl Database {
     /// A connection beside the store's, whose `search_path` is the schema.
     pub(crate) async fn connection(&self) -> PgConnection {
         let options: sqlx::postgres::PgConnectOptions = self.url.parse().unwrap();
-        options
-            .options([("search_path", &self.schema)])
-            .connect()
-            .await
-            .unwrap()
+        options.options([("search_path", &self.schema)]).connect().await.unwrap()
     }
 
     /// The count that `query` gives, which names tables without their schema.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         let mut connection = self.connection().await;
-        sqlx::query_scalar(query)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
+        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
 
     /// Runs statements that name tables without their schema.
@@ -91,17 +81,11 @@ impl Drop for Database {
     fn drop(&mut self) {
         let (url, schema) = (self.url.clone(), self.schema.clone());
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let mut connection = PgConnection::connect(&url).await.unwrap();
                 let text = format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE");
-                sqlx::raw_sql(AssertSqlSafe(text))
-                    .execute(&mut connection)
-                    .await
-                    .unwrap();
+                sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
             });
         });
         let _ = dropped.join();
@@ -130,11 +114,7 @@ pub(crate) fn step(name: &str) -> StepName {
 
 /// The start of a saga: one journal entry, one claimed outbox row, one timer.
 pub(crate) fn start(id: SagaId) -> Commit {
-    let start = Start {
-        definition: definition(),
-        key: None,
-        input: Uuid::from_u128(1),
-    };
+    let start = Start { definition: definition(), key: None, input: Uuid::from_u128(1) };
     commit(id, Change::Start(start), 1)
 }
 
@@ -177,11 +157,7 @@ fn commit(id: SagaId, change: Change, version: Version) -> Commit {
 }
 
 pub(crate) fn outbox_row(saga: SagaId, claimed: bool) -> OutboxRow {
-    OutboxRow {
-        id: RandomIds.row(),
-        envelope: envelope(saga),
-        claimed,
-    }
+    OutboxRow { id: RandomIds.row(), envelope: envelope(saga), claimed }
 }
 
 pub(crate) fn envelope(saga: SagaId) -> Envelope {

@@ -1,0 +1,111 @@
+//! What operators see: the port `History`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use saga_core::definition::DefinitionRef;
+use saga_core::id::{BusinessKey, SagaId};
+use saga_core::policy::Timestamp;
+use saga_core::port::{
+    History, JournalEntry, JournalLine, SagaDetails, SagaFilter, SagaSummary, StoreError, StoreHealth,
+    UnknownDefinition,
+};
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::error::{Failure, without_effect};
+use crate::outbox::read_backlog;
+use crate::row::{micros_ago, read, read_count, read_definition, read_saga, read_status, read_time};
+use crate::store::{PgStore, read_stored};
+use crate::table::instance::{HEALTH, LIST, SHOW};
+
+#[async_trait]
+impl History for PgStore {
+    async fn list(&self, filter: &SagaFilter, limit: usize) -> Result<Vec<SagaSummary>, StoreError> {
+        let statement = self
+            .database
+            .statement(LIST)
+            .bind(filter.name.as_ref().map(|name| name.as_str()))
+            .bind(filter.status.map(|status| status.as_str()))
+            .bind(filter.key.as_ref().map(|key| key.as_str()))
+            .bind(filter.after.map(|saga| saga.as_uuid()))
+            .bind(limit.min(PAGE_MAX) as i64)
+            // Planned for its arguments: each combination of filters wants another index.
+            .persistent(false);
+        let rows = self.database.fetch(statement).await.map_err(without_effect)?;
+        Ok(rows.iter().map(read_summary).collect::<Result<_, _>>()?)
+    }
+
+    async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError> {
+        let statement = self.database.statement(SHOW).bind(saga.as_uuid());
+        let rows = self.database.fetch(statement).await.map_err(without_effect)?;
+        Ok(rows.first().map(read_details).transpose()?)
+    }
+
+    async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {
+        let rows = self.database.fetch(self.database.statement(HEALTH)).await.map_err(without_effect)?;
+        let Some(first) = rows.first() else { return Ok(StoreHealth::default()) };
+        let unfinished = rows.iter().map(read_unfinished).collect::<Result<Vec<_>, _>>()?;
+        let is_unknown = |unfinished: &UnknownDefinition| !known.contains(&unfinished.definition);
+        Ok(StoreHealth {
+            outbox: read_backlog(first)?,
+            oldest_waiting: read_oldest(first)?,
+            unfinished: read_count(first, "going")?,
+            parked: read_count(first, "parked")?,
+            held: read_count(first, "held")?,
+            unknown: unfinished.into_iter().flatten().filter(is_unknown).collect(),
+        })
+    }
+}
+
+fn read_summary(row: &PgRow) -> Result<SagaSummary, Failure> {
+    let key = read::<Option<&str>>(row, "key")?.map(BusinessKey::new).transpose();
+    Ok(SagaSummary {
+        id: read_saga(row, "id")?,
+        definition: read_definition(row)?,
+        key: key.map_err(|error| Failure::Permanent(error.to_string()))?,
+        status: read_status(row)?,
+        version: read_count(row, "version")?,
+        parked: read(row, "parked")?,
+        started: read_time(row, "started")?,
+        moved: read_time(row, "moved")?,
+    })
+}
+
+fn read_details(row: &PgRow) -> Result<SagaDetails, Failure> {
+    let summary = read_summary(row)?;
+    let stored = read_stored(row, summary.id)?;
+    let journal = read::<Vec<JournalRow>>(row, "journal")?.into_iter().map(journal_line).collect();
+    Ok(SagaDetails { summary, stored, journal })
+}
+
+/// Version, event, now, decision, at, writer.
+type JournalRow = (i64, Vec<u8>, i64, String, i64, String);
+
+fn journal_line((version, event, now, decision, at, writer): JournalRow) -> JournalLine {
+    JournalLine {
+        entry: JournalEntry {
+            version: version.unsigned_abs(),
+            event: Bytes::from(event),
+            now: Timestamp::from_micros(now),
+            decision,
+        },
+        at: Timestamp::from_micros(at),
+        writer,
+    }
+}
+
+fn read_oldest(row: &PgRow) -> Result<Option<(SagaId, Duration)>, Failure> {
+    let Some(saga) = read::<Option<Uuid>>(row, "oldest_saga")? else { return Ok(None) };
+    Ok(Some((SagaId::from_uuid(saga), micros_ago(read(row, "waiting")?))))
+}
+
+fn read_unfinished(row: &PgRow) -> Result<Option<UnknownDefinition>, Failure> {
+    let Some(unfinished) = read::<Option<i64>>(row, "unfinished")? else { return Ok(None) };
+    let unfinished = unfinished.unsigned_abs();
+    Ok(Some(UnknownDefinition { definition: read_definition(row)?, unfinished }))
+}
+
+/// What the port promises as the longest page.
+const PAGE_MAX: usize = 1_000;
