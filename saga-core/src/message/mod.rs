@@ -11,6 +11,7 @@ mod wire;
 pub use command::{Command, Participant, Undoes};
 pub use envelope::{Envelope, Headers};
 pub use payload::{Payload, PayloadError};
+pub(crate) use wire::shortened;
 pub use wire::{
     Answer, CommandMessage, DecodeError, FAULT_BYTES_MAX, Fault, FaultKind, ReplyMessage, TraceParent,
 };

@@ -29,7 +29,7 @@ pub struct CommandMessage {
     pub not_after: Timestamp,
     /// The trace that this message belongs to.
     pub trace: TraceParent,
-    /// The typed command as JSON; `null` for a close.
+    /// The typed command as JSON; empty for a close.
     pub body: Payload,
 }
 
@@ -222,12 +222,12 @@ pub struct Fault {
 impl Fault {
     /// A fault that may be gone at the next try: a lost connection, a lock, a service that is starting.
     pub fn temporary(message: impl fmt::Display) -> Self {
-        Fault { kind: FaultKind::Temporary, message: shortened(message.to_string()) }
+        Fault { kind: FaultKind::Temporary, message: shortened(&message.to_string()) }
     }
 
     /// A fault that no retry will mend: a bug, an impossible request. It parks the saga.
     pub fn permanent(message: impl fmt::Display) -> Self {
-        Fault { kind: FaultKind::Permanent, message: shortened(message.to_string()) }
+        Fault { kind: FaultKind::Permanent, message: shortened(&message.to_string()) }
     }
 }
 
@@ -257,7 +257,7 @@ pub enum FaultKind {
 ///
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct TraceParent(String);
 
 impl TraceParent {
@@ -293,6 +293,14 @@ impl TraceParent {
     /// The header's value.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for TraceParent {
+    type Error = &'static str;
+
+    fn try_from(value: String) -> Result<Self, Self::Error> {
+        TraceParent::parse(&value).ok_or("the trace context is malformed")
     }
 }
 
@@ -337,14 +345,14 @@ impl<'a> Reader<'a> {
         let read = Reader(envelope);
         let wire = read.text(header::WIRE)?;
         if wire != WIRE_VERSION {
-            return Err(DecodeError::NewerVersion(shortened(wire.to_owned())));
+            return Err(DecodeError::NewerVersion(shortened(wire)));
         }
         let found = read.text(header::KIND)?;
         if found == kind {
             return Ok(read);
         }
         let why = format!("is not {kind:?}, the only kind that is read here");
-        Err(DecodeError::Header { name: header::KIND, value: shortened(found.to_owned()), why })
+        Err(DecodeError::Header { name: header::KIND, value: shortened(found), why })
     }
 
     fn text(&self, name: &'static str) -> Result<&'a str, DecodeError> {
@@ -355,7 +363,7 @@ impl<'a> Reader<'a> {
         let value = self.text(name)?;
         value.parse().map_err(|error: T::Err| DecodeError::Header {
             name,
-            value: shortened(value.to_owned()),
+            value: shortened(value),
             why: format!("cannot be read: {error}"),
         })
     }
@@ -372,13 +380,8 @@ impl<'a> Reader<'a> {
 }
 
 /// Cuts a text that came from outside to a length that fits every table, log line and header.
-fn shortened(mut text: String) -> String {
-    if text.len() > FAULT_BYTES_MAX {
-        let end = (0..=FAULT_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text.retain(|c| c != '\0');
-    text
+pub(crate) fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(FAULT_BYTES_MAX)].replace('\0', "")
 }
 
 /// The names of the headers, as `docs/wire.md` lists them.
@@ -401,7 +404,7 @@ const WIRE_VERSION: &str = "1";
 const KIND_COMMAND: &str = "command";
 const KIND_REPLY: &str = "reply";
 
-/// A fault's message travels and is stored; a stack trace of megabytes must not.
+/// A fault's message or another reason travels and is stored; a stack trace of megabytes must not.
 pub const FAULT_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]
