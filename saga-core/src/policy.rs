@@ -115,6 +115,12 @@ impl Retry {
             Some("a timeout under 1 millisecond; no answer could arrive in time")
         } else if self.timeout > DURATION_MAX || self.deadline.is_some_and(|d| d > DURATION_MAX) {
             Some("a timeout or deadline over 365 days")
+        } else if self.backoff.first < TIMEOUT_MIN {
+            Some(
+                "a backoff under 1 millisecond; a command that fails at once would be sent again without a pause",
+            )
+        } else if self.backoff.max > DURATION_MAX {
+            Some("a backoff over 365 days")
         } else if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             Some("a deadline of zero")
         } else if self.backoff.max < self.backoff.first {
@@ -212,5 +218,9 @@ mod tests {
         assert!(retry.deadline(Duration::ZERO).mistake().unwrap().contains("deadline"));
         let upside_down = Backoff::new(Duration::from_secs(2), Duration::from_secs(1));
         assert!(retry.backoff(upside_down).mistake().unwrap().contains("backoff"));
+        let hot = Backoff::new(Duration::ZERO, Duration::from_secs(1));
+        assert!(retry.backoff(hot).mistake().unwrap().contains("without a pause"));
+        let endless = Backoff::new(Duration::from_secs(1), Duration::MAX);
+        assert!(retry.backoff(endless).mistake().unwrap().contains("365 days"));
     }
 }
