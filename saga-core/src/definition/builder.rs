@@ -59,7 +59,7 @@ impl<S: Saga> Builder<S, BeforePivot> {
     pub fn parallel<G: Group<S>>(mut self) -> Self {
         let start = self.drafts.len();
         G::add_to(&mut self);
-        self.groups.push(start..self.drafts.len());
+        self.group_from(start);
         self
     }
 
@@ -101,9 +101,17 @@ impl<S: Saga, Phase> Builder<S, Phase> {
     }
 
     fn alone(mut self, draft: Draft, code: StepCode<S>) -> Self {
-        self.groups.push(self.drafts.len()..self.drafts.len() + 1);
+        let start = self.drafts.len();
         self.push(draft, code);
+        self.group_from(start);
         self
+    }
+
+    /// Makes a group of the steps from `start` on; no steps make no group, since nothing would ever end it.
+    fn group_from(&mut self, start: usize) {
+        if start < self.drafts.len() {
+            self.groups.push(start..self.drafts.len());
+        }
     }
 
     fn push(&mut self, draft: Draft, code: StepCode<S>) {
@@ -126,6 +134,8 @@ impl<S: Saga, Phase> Builder<S, Phase> {
 }
 
 /// Steps that run at the same time: a tuple of two to eight steps that can be taken back.
+///
+/// For more, implement it on a type of your own, and have `add_to` call that of several tuples.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run in parallel before the pivot",
     label = "needs a tuple of two to eight steps that each implement `Compensate<{S}>`"

@@ -24,12 +24,12 @@ pub(crate) trait Page {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     /// A function panicked.
-    #[error("`{function}` of step {step:?} panicked: {message}")]
+    #[error("`{function}` of {of:?} panicked: {message}")]
     Panicked {
         /// Which function.
         function: &'static str,
-        /// Of which step.
-        step: &'static str,
+        /// Of which step, or of which saga type.
+        of: &'static str,
         /// What it said.
         message: String,
     },
@@ -86,7 +86,8 @@ pub(super) struct TypedScript<S>(pub(super) Vec<StepCode<S>>);
 
 impl<S: Saga> Script for TypedScript<S> {
     fn open<'a>(&'a self, data: &Payload) -> Result<Box<dyn Page + 'a>, ScriptError> {
-        let saga: S = data.decode().map_err(failed("the data", S::NAME))?;
+        let saga =
+            guarded("deserialize", S::NAME, || data.decode::<S>())?.map_err(failed("the data", S::NAME))?;
         Ok(Box::new(TypedPage { saga, steps: &self.0 }))
     }
 }
@@ -127,15 +128,11 @@ impl<S: Saga> Page for TypedPage<'_, S> {
 
 /// Runs user code and turns a panic into an error. What the code may have left half-changed is thrown away with
 /// its page, so nobody sees it.
-fn guarded<R>(
-    function: &'static str,
-    step: &'static str,
-    code: impl FnOnce() -> R,
-) -> Result<R, ScriptError> {
+fn guarded<R>(function: &'static str, of: &'static str, code: impl FnOnce() -> R) -> Result<R, ScriptError> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        ScriptError::Panicked { function, step, message: message.unwrap_or_else(|| "no message".into()) }
+        ScriptError::Panicked { function, of, message: message.unwrap_or_else(|| "no message".into()) }
     })
 }
 
