@@ -28,7 +28,7 @@ impl Compensating {
                 let awaited = turn.timed(step, *direction, *attempt)?;
                 self.unanswered(turn, &awaited)
             }
-            Event::Undeliverable { reason, .. } => Err(Halt::Park(reason.clone())),
+            Event::Undeliverable { step, reason } => turn.undeliverable(step, reason),
             Event::Cancel { .. } | Event::Compensate { .. } => Err(Ignored::UnderWay.into()),
             Event::Retry { .. } => self.resume(turn),
             Event::Resolve { step, resolution, .. } => self.resolve(turn, step, resolution),
@@ -77,16 +77,14 @@ impl Compensating {
         if turn.is_spent(awaited) {
             return Err(spent(turn, awaited));
         }
-        turn.resend(awaited)?;
+        let attempt = turn.resend(awaited)?;
         let name = turn.step(awaited.place).name.clone();
-        Ok((self.backward(), Decision::Resent(name, awaited.direction, awaited.asked.attempt + 1)))
+        Ok((self.backward(), Decision::Resent(name, awaited.direction, attempt)))
     }
 
     /// Sends everything that is awaited again, and counts attempts from here.
-    pub(super) fn resume(&self, turn: &mut Turn<'_>) -> Moved {
-        for awaited in turn.all_awaited() {
-            turn.resend_afresh(&awaited)?;
-        }
+    fn resume(&self, turn: &mut Turn<'_>) -> Moved {
+        turn.ask_again()?;
         Ok((self.backward(), Decision::Resumed))
     }
 
@@ -103,7 +101,7 @@ impl Compensating {
         }
     }
 
-    fn backward(&self) -> Next {
+    pub(super) fn backward(&self) -> Next {
         Next::Backward(self.cause.clone())
     }
 }
@@ -114,7 +112,7 @@ fn spent(turn: &Turn<'_>, awaited: &Awaited) -> Halt {
 }
 
 fn attempts(awaited: &Awaited) -> String {
-    match awaited.asked.attempt - awaited.asked.first + 1 {
+    match awaited.asked.made() {
         1 => "1 attempt".to_owned(),
         count => format!("{count} attempts"),
     }

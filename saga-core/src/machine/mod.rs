@@ -3,12 +3,14 @@
 //!
 //! `docs/state-machine.md` draws it; a test holds the drawing against the code.
 
+mod asking;
 mod compensating;
 mod event;
 mod finished;
 mod parked;
 mod running;
 mod state;
+mod stored;
 mod transition;
 mod turn;
 
@@ -20,7 +22,8 @@ pub use event::{Event, Resolution};
 pub use finished::{Compensated, Completed};
 pub use parked::Parked;
 pub use running::Running;
-pub use state::{Cause, Instance, State, StateError, Status, StepRecord, StepState, Stored, Try, Waiting};
+pub use state::{Cause, Instance, State, Status, StepRecord, StepState, Try, Waiting};
+pub use stored::{StateError, Stored};
 pub use transition::{Applied, Decision, Effect, Ignored, Transition, TransitionError};
 
 use crate::definition::{Plan, ScriptError};
@@ -41,9 +44,9 @@ pub fn start(
     trace: TraceParent,
     now: Timestamp,
 ) -> Result<Transition, ScriptError> {
-    let mut turn = Turn::open(plan, id, &trace, &data, Vec::new(), now);
+    let mut turn = Turn::open(plan, id, &trace, data, Vec::new(), now);
     turn.enter(0)?;
-    let (steps, data, effects) = turn.finish()?;
+    let (steps, data, effects) = turn.finish();
     let state = State::Running(Running { steps });
     let next = Instance { id, definition: plan.reference().clone(), version: 1, state, data, trace };
     Ok(Transition { next, effects, decision: Decision::Started })
@@ -65,20 +68,16 @@ pub fn apply(
 ) -> Result<Applied, TransitionError> {
     match decide(plan, instance, event, now) {
         Ok(transition) => Ok(Applied::Moved(Box::new(transition))),
-        Err(Halt::Park(reason)) => Ok(Applied::Moved(Box::new(parked::park(instance, reason)))),
-        Err(Halt::Script(error)) => Ok(Applied::Moved(Box::new(parked::park(instance, error.to_string())))),
+        Err(Halt::Park(reason)) => Ok(Applied::Moved(Box::new(parked::park(instance, &reason)))),
+        Err(Halt::Script(error)) => Ok(Applied::Moved(Box::new(parked::park(instance, &error.to_string())))),
         Err(Halt::Ignored(ignored)) => Ok(Applied::Ignored(ignored)),
         Err(Halt::Error(error)) => Err(error),
     }
 }
 
 fn decide(plan: &Plan, instance: &Instance, event: &Event, now: Timestamp) -> Result<Transition, Halt> {
-    if let Event::Undeliverable { reason, .. } = event {
-        instance.state.admits_parking(event)?;
-        return Err(Halt::Park(reason.clone()));
-    }
     let steps = instance.state.steps().to_vec();
-    let mut turn = Turn::open(plan, instance.id, &instance.trace, &instance.data, steps, now);
+    let mut turn = Turn::open(plan, instance.id, &instance.trace, instance.data.clone(), steps, now);
     let (next, decision) = match &instance.state {
         State::Running(running) => running.on(&mut turn, event),
         State::Compensating(compensating) => compensating.on(&mut turn, event),
@@ -86,7 +85,7 @@ fn decide(plan: &Plan, instance: &Instance, event: &Event, now: Timestamp) -> Re
         State::Completed(completed) => completed.on(event),
         State::Compensated(compensated) => compensated.on(event),
     }?;
-    let (steps, data, effects) = turn.finish()?;
+    let (steps, data, effects) = turn.finish();
     let next = Instance { version: instance.version + 1, state: next.with(steps), data, ..instance.clone() };
     Ok(Transition { next, effects, decision })
 }

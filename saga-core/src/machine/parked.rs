@@ -2,9 +2,9 @@
 
 use super::state::{Cause, Instance, State, StepRecord};
 use super::transition::{Decision, Effect, Ignored, Transition, TransitionError};
-use super::turn::{Halt, Moved, Turn};
+use super::turn::{Moved, Next, Turn};
 use super::{Compensating, Event, running};
-use crate::id::StepName;
+use crate::message::shortened;
 
 /// Waiting for a human: no timers run and replies are ignored. An operator's verb has everything that is awaited
 /// sent again; the fences answer once more, so nothing that arrived meanwhile is lost.
@@ -19,34 +19,32 @@ pub struct Parked {
 }
 
 impl Parked {
+    /// An operator's verb moves the saga on; what is awaited after that and was not just sent is sent again.
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
-        match event {
-            Event::Started => Err(TransitionError::StartedTwice.into()),
-            Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. } => {
-                Err(Ignored::Parked.into())
-            }
-            Event::Cancel { reason } => self.leave(turn, |turn| running::cancel(turn, reason)),
-            Event::Compensate { reason } => self.leave(turn, |turn| running::compensate(turn, reason)),
-            Event::Retry { .. } => match self.backward() {
-                Some(compensating) => compensating.resume(turn),
-                None => running::resume(turn),
-            },
-            Event::Resolve { step, resolution, .. } => {
-                let moved = match self.backward() {
-                    Some(compensating) => compensating.resolve(turn, step, resolution)?,
-                    None => running::resolve(turn, step, resolution)?,
-                };
-                resend_rest(turn, step)?;
-                Ok(moved)
-            }
-        }
+        let moved = self.leave(turn, event)?;
+        turn.ask_again()?;
+        Ok(moved)
     }
 
-    /// Undoes a saga that was parked going forward; one that was parked going back is only resumed.
-    fn leave(&self, turn: &mut Turn<'_>, undo: impl FnOnce(&mut Turn<'_>) -> Moved) -> Moved {
-        match self.backward() {
-            Some(compensating) => compensating.resume(turn),
-            None => undo(turn),
+    fn leave(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
+        match (event, self.backward()) {
+            (Event::Started, _) => Err(TransitionError::StartedTwice.into()),
+            (Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. }, _) => {
+                Err(Ignored::Parked.into())
+            }
+            (Event::Cancel { reason }, None) => running::cancel(turn, reason),
+            (Event::Cancel { .. }, Some(_)) => Err(Ignored::UnderWay.into()),
+            (Event::Compensate { reason }, None) => running::compensate(turn, reason),
+            (Event::Retry { .. }, None) => Ok((Next::Forward, Decision::Resumed)),
+            (Event::Retry { .. } | Event::Compensate { .. }, Some(compensating)) => {
+                Ok((compensating.backward(), Decision::Resumed))
+            }
+            (Event::Resolve { step, resolution, reason }, None) => {
+                running::resolve(turn, step, resolution, reason)
+            }
+            (Event::Resolve { step, resolution, .. }, Some(compensating)) => {
+                compensating.resolve(turn, step, resolution)
+            }
         }
     }
 
@@ -55,18 +53,9 @@ impl Parked {
     }
 }
 
-/// The other steps of a parked group lost their timers, so they are asked again.
-fn resend_rest(turn: &mut Turn<'_>, resolved: &StepName) -> Result<(), Halt> {
-    for awaited in turn.all_awaited() {
-        if turn.step(awaited.place).name != *resolved && !turn.is_armed(awaited.place) {
-            turn.resend_afresh(&awaited)?;
-        }
-    }
-    Ok(())
-}
-
 /// The transition that parks a saga as it stands.
-pub(super) fn park(instance: &Instance, reason: String) -> Transition {
+pub(super) fn park(instance: &Instance, reason: &str) -> Transition {
+    let reason = shortened(reason);
     let steps = instance.state.steps().to_vec();
     let effects = steps
         .iter()

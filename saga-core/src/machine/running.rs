@@ -1,12 +1,12 @@
 //! Going forward.
 
 use super::state::{Cause, StepRecord, StepState};
-use super::transition::{Decision, TransitionError};
+use super::transition::{Decision, Ignored, TransitionError};
 use super::turn::{Awaited, Halt, Moved, Next, Turn};
 use super::{Event, Resolution};
 use crate::definition::Role;
-use crate::id::StepName;
-use crate::message::{Answer, Fault, FaultKind, Payload};
+use crate::id::{Direction, StepName};
+use crate::message::{Answer, Fault, FaultKind, Payload, shortened};
 
 /// Going forward: the steps of one group are out, all groups before it are done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,11 +27,22 @@ impl Running {
                 let awaited = turn.timed(step, *direction, *attempt)?;
                 unanswered(turn, &awaited)
             }
-            Event::Undeliverable { reason, .. } => Err(Halt::Park(reason.clone())),
+            Event::Undeliverable { step, reason } => turn.undeliverable(step, reason),
             Event::Cancel { reason } => cancel(turn, reason),
             Event::Retry { .. } => resume(turn),
-            Event::Resolve { step, resolution, .. } => resolve(turn, step, resolution),
+            Event::Resolve { step, resolution, reason } => self.resolve(turn, step, resolution, reason),
             Event::Compensate { reason } => compensate(turn, reason),
+        }
+    }
+
+    /// While a step is being closed, its participant says whether it was done; an operator may only once the saga
+    /// is parked over that. So the same verb given twice does not override the fence.
+    fn resolve(&self, turn: &mut Turn<'_>, step: &StepName, resolution: &Resolution, reason: &str) -> Moved {
+        let closing =
+            |record: &StepRecord| record.name == *step && matches!(record.state, StepState::Closing(_));
+        match resolution {
+            Resolution::NotDone if self.steps.iter().any(closing) => Err(Ignored::UnderWay.into()),
+            Resolution::NotDone | Resolution::Done(_) => resolve(turn, step, resolution, reason),
         }
     }
 }
@@ -47,14 +58,14 @@ fn answered(turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
 }
 
 fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved {
-    turn.on_reply(place, reply)?;
     turn.settle(place, StepState::Done(reply.clone()));
     let name = turn.step(place).name.clone();
-    let group = turn.plan.groups().iter().position(|group| group.contains(&place)).unwrap_or_default();
-    let all_done = |turn: &Turn<'_>, place| matches!(turn.state(place), Some(StepState::Done(_)));
-    if !turn.plan.groups()[group].clone().all(|place| all_done(turn, place)) {
+    let group = turn.group_of(place);
+    if !turn.is_group_done(group) {
+        turn.try_reply(place, reply)?;
         return Ok((Next::Forward, Decision::StepDone(name)));
     }
+    turn.note_replies(group)?;
     if group + 1 == turn.plan.groups().len() {
         return Ok((Next::Completed, Decision::Completed));
     }
@@ -87,55 +98,57 @@ fn wait(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
 fn faulted(turn: &mut Turn<'_>, awaited: &Awaited, fault: &Fault) -> Moved {
     match fault.kind {
         FaultKind::Permanent => Err(Halt::Park(fault_reason(turn, awaited, fault))),
-        FaultKind::Temporary if turn.is_spent(awaited) => give_up(turn, awaited),
+        FaultKind::Temporary if turn.is_spent(awaited) => stayed_unknown(turn, awaited),
         FaultKind::Temporary => wait(turn, awaited),
     }
 }
 
 fn unanswered(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
     if turn.is_spent(awaited) {
-        return give_up(turn, awaited);
+        return stayed_unknown(turn, awaited);
     }
-    turn.resend(awaited)?;
+    let attempt = turn.resend(awaited)?;
     let name = turn.step(awaited.place).name.clone();
-    Ok((Next::Forward, Decision::Resent(name, awaited.direction, awaited.asked.attempt + 1)))
+    Ok((Next::Forward, Decision::Resent(name, awaited.direction, attempt)))
 }
 
-/// The outcome stayed unknown. A step that can be undone is: its undo is safe whatever happened. Any other is closed,
-/// and the answer to that decides.
-fn give_up(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
+fn stayed_unknown(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
     let step = turn.step(awaited.place).name.clone();
-    if turn.step(awaited.place).undo().is_some() {
-        return turn.turn_back(Cause::Unanswered { step });
+    give_up(turn, awaited.place, Cause::Unanswered { step })
+}
+
+/// Gives up a command whose outcome is unknown. A step that can be undone is: its undo is safe whatever happened.
+/// Any other is closed, and the answer to that decides.
+fn give_up(turn: &mut Turn<'_>, place: usize, cause: Cause) -> Moved {
+    if turn.step(place).undo().is_some() {
+        return turn.turn_back(cause);
     }
-    turn.close(awaited.place)?;
-    Ok((Next::Forward, Decision::Closing(step)))
+    turn.close(place)?;
+    Ok((Next::Forward, Decision::Closing(turn.step(place).name.clone())))
 }
 
 pub(super) fn cancel(turn: &mut Turn<'_>, reason: &str) -> Moved {
     match turn.pivot_entered() {
         Some(pivot) => Err(TransitionError::PastPivot(turn.step(pivot).name.clone()).into()),
-        None => turn.turn_back(Cause::Cancelled { reason: reason.to_owned() }),
+        None => turn.turn_back(Cause::Cancelled { reason: shortened(reason) }),
     }
 }
 
 /// Sends everything that is awaited again, and counts attempts from here.
-pub(super) fn resume(turn: &mut Turn<'_>) -> Moved {
-    for awaited in turn.all_awaited() {
-        turn.resend_afresh(&awaited)?;
-    }
+fn resume(turn: &mut Turn<'_>) -> Moved {
+    turn.ask_again()?;
     Ok((Next::Forward, Decision::Resumed))
 }
 
 /// An operator wants the saga undone. An unknown pivot is closed first, and the answer decides.
 pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
     let Some(pivot) = turn.pivot_entered() else {
-        return turn.turn_back(Cause::Operator { reason: reason.to_owned() });
+        return turn.turn_back(Cause::Operator { reason: shortened(reason) });
     };
     let name = turn.step(pivot).name.clone();
     match turn.state(pivot) {
         Some(StepState::Doing(_)) => turn.close(pivot)?,
-        Some(StepState::Closing(_)) => resend_close(turn, pivot)?,
+        Some(StepState::Closing(_)) => turn.ask_again()?,
         Some(StepState::Done(_) | StepState::Refused | StepState::Undoing { .. } | StepState::Undone)
         | None => {
             return Err(TransitionError::PastPivot(name).into());
@@ -144,25 +157,25 @@ pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
     Ok((Next::Forward, Decision::Closing(name)))
 }
 
-fn resend_close(turn: &mut Turn<'_>, pivot: usize) -> Result<(), Halt> {
-    match turn.awaited(pivot) {
-        Some(awaited) => Ok(turn.resend_afresh(&awaited)?),
-        None => Ok(()),
-    }
-}
-
 /// An operator says what became of a step that is awaited.
-pub(super) fn resolve(turn: &mut Turn<'_>, step: &StepName, resolution: &Resolution) -> Moved {
+///
+/// "Not done" is only believed once the participant's fence knows of it, since the command may still be on its way:
+/// the step is undone or closed. If that is what the saga is parked over, the operator's word is the last one.
+pub(super) fn resolve(turn: &mut Turn<'_>, step: &StepName, resolution: &Resolution, reason: &str) -> Moved {
     let place = turn.place(step)?;
-    if turn.awaited(place).is_none() {
-        return Err(TransitionError::NothingToResolve(step.clone()).into());
-    }
-    match resolution {
-        Resolution::Done(reply) => done(turn, place, reply),
-        Resolution::NotDone if matches!(turn.step(place).role, Role::Retriable) => {
+    let awaited = turn.awaited(place).ok_or_else(|| TransitionError::NothingToResolve(step.clone()))?;
+    match (resolution, awaited.direction) {
+        (Resolution::Done(reply), _) => {
+            turn.try_reply(place, reply).map_err(|error| TransitionError::BadReply(error.to_string()))?;
+            done(turn, place, reply)
+        }
+        (Resolution::NotDone, _) if matches!(turn.step(place).role, Role::Retriable) => {
             Err(TransitionError::MustHappen(step.clone()).into())
         }
-        Resolution::NotDone => refused(turn, place, None),
+        (Resolution::NotDone, Direction::Do) => {
+            give_up(turn, place, Cause::Operator { reason: shortened(reason) })
+        }
+        (Resolution::NotDone, Direction::Close | Direction::Undo) => refused(turn, place, None),
     }
 }
 

@@ -1,11 +1,8 @@
-//! A saga at rest: where it stands, what became of its steps, and how that is written down.
+//! A saga at rest: where it stands, and what became of its steps.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::transition::Ignored;
-use super::turn::Halt;
-use super::{Compensated, Compensating, Completed, Event, Parked, Running};
+use super::{Compensated, Compensating, Completed, Parked, Running};
 use crate::definition::DefinitionRef;
 use crate::id::{Direction, SagaId, StepName, Version};
 use crate::message::{Payload, TraceParent};
@@ -73,19 +70,6 @@ impl State {
             State::Compensating(compensating) => Some(&compensating.cause),
             State::Compensated(compensated) => Some(&compensated.cause),
             State::Parked(parked) => parked.cause.as_ref(),
-        }
-    }
-
-    pub(super) fn admits_parking(&self, event: &Event) -> Result<(), Halt> {
-        match (self, event) {
-            (State::Running(_) | State::Compensating(_), Event::Undeliverable { step, .. })
-                if self.steps().iter().any(|record| record.name == *step && record.state.is_awaited()) =>
-            {
-                Ok(())
-            }
-            (State::Parked(_), _) => Err(Halt::Ignored(Ignored::Parked)),
-            (State::Completed(_) | State::Compensated(_), _) => Err(Halt::Ignored(Ignored::Ended)),
-            (State::Running(_) | State::Compensating(_), _) => Err(Halt::Ignored(Ignored::NotAwaited)),
         }
     }
 }
@@ -200,6 +184,13 @@ pub struct Try {
     pub waiting: Waiting,
 }
 
+impl Try {
+    /// How many attempts were made since the policy counts.
+    pub(super) const fn made(&self) -> u32 {
+        self.attempt.saturating_sub(self.first).saturating_add(1)
+    }
+}
+
 /// What a step's timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -237,102 +228,3 @@ pub enum Cause {
         reason: String,
     },
 }
-
-/// A saga as it is stored. What `state` and `data` hold is the core's business, not a store's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The saga.
-    pub id: SagaId,
-    /// The definition it began with.
-    pub definition: DefinitionRef,
-    /// How many transitions it has made.
-    pub version: Version,
-    /// Where it stands.
-    pub status: Status,
-    /// The machine's state, encoded.
-    pub state: Bytes,
-    /// The user's saga data, encoded.
-    pub data: Bytes,
-    /// Why it is parked; set exactly if `status` is [`Status::Parked`].
-    pub parked: Option<String>,
-}
-
-/// A stored state that cannot be read. Its saga parks, with the bytes kept as they are.
-#[derive(Debug, thiserror::Error)]
-#[error("the stored {what} cannot be read: {error}")]
-pub struct StateError {
-    what: &'static str,
-    error: String,
-}
-
-/// What is written to the state column, next to the status and the reason for parking.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    /// The format's version.
-    v: u32,
-    trace: TraceParent,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cause: Option<Cause>,
-    steps: Vec<StepRecord>,
-}
-
-impl Instance {
-    /// The state as it is stored, in JSON. The status and the reason for parking have columns of their own.
-    pub fn encode_state(&self) -> Bytes {
-        let written = Written {
-            v: STATE_FORMAT,
-            trace: self.trace.clone(),
-            cause: self.state.cause().cloned(),
-            steps: self.state.steps().to_vec(),
-        };
-        // Every part of `Written` has a JSON form: names, numbers, and payloads that are text.
-        serde_json::to_vec(&written).unwrap_or_default().into()
-    }
-
-    /// Reads a saga back.
-    ///
-    /// # Errors
-    ///
-    /// [`StateError`] if the state is not one that this build can read, or the data is not text.
-    pub fn decode(stored: Stored) -> Result<Instance, StateError> {
-        let Stored { id, definition, version, status, state, data, parked } = stored;
-        let unreadable = |error: String| StateError { what: "state", error };
-        let written: Written =
-            serde_json::from_slice(&state).map_err(|error| unreadable(error.to_string()))?;
-        if written.v != STATE_FORMAT {
-            return Err(unreadable(format!(
-                "it has format {}, this build reads format {STATE_FORMAT}",
-                written.v
-            )));
-        }
-        let data = Payload::from_bytes(data)
-            .map_err(|error| StateError { what: "data", error: error.to_string() })?;
-        let trace = written.trace.clone();
-        let state = written.into_state(status, parked).map_err(unreadable)?;
-        Ok(Instance { id, definition, version, state, data, trace })
-    }
-}
-
-impl Written {
-    fn into_state(self, status: Status, parked: Option<String>) -> Result<State, String> {
-        let Written { cause, steps, .. } = self;
-        match (status, cause) {
-            (Status::Running, None) => Ok(State::Running(Running { steps })),
-            (Status::Completed, None) => Ok(State::Completed(Completed { steps })),
-            (Status::Compensating, Some(cause)) => Ok(State::Compensating(Compensating { steps, cause })),
-            (Status::Compensated, Some(cause)) => Ok(State::Compensated(Compensated { steps, cause })),
-            (Status::Parked, cause) => Ok(State::Parked(Parked {
-                steps,
-                cause,
-                reason: parked.unwrap_or_else(|| "no reason".into()),
-            })),
-            (Status::Running | Status::Completed, Some(_)) => {
-                Err("it goes forward and has a cause to go back".into())
-            }
-            (Status::Compensating | Status::Compensated, None) => Err("it goes back without a cause".into()),
-        }
-    }
-}
-
-/// The version of the state's JSON. Raised when a reader of the old form would misread the new one.
-const STATE_FORMAT: u32 = 1;

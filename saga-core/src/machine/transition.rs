@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::{Cause, Instance};
 use crate::id::{CommandType, Destination, Direction, StepName};
-use crate::message::{Payload, TraceParent};
+use crate::message::{Payload, TraceParent, shortened};
 
 /// One move of one saga: its next state and what is to be done for it. All of it is one database transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +154,9 @@ impl fmt::Display for Decision {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Refused { step, why: Some(why) } => write!(f, "{step} was refused with {}", why.as_text()),
+            Cause::Refused { step, why: Some(why) } => {
+                write!(f, "{step} was refused with {}", shortened(why.as_text()))
+            }
             Cause::Refused { step, why: None } => write!(f, "{step} was closed before it was done"),
             Cause::Unanswered { step } => write!(f, "the outcome of {step} stayed unknown"),
             Cause::Cancelled { reason } => write!(f, "cancelled: {reason}"),
@@ -187,6 +189,9 @@ pub enum TransitionError {
     /// The step is not awaited, so there is nothing to resolve.
     #[error("step {0} is not awaited, so there is nothing to resolve")]
     NothingToResolve(StepName),
+    /// The reply that an operator gave for a step is not one that the step can take.
+    #[error("the reply given is not one that the step can take: {0}")]
+    BadReply(String),
     /// An undo must happen; it cannot be resolved as not done.
     #[error(
         "the undo of {0} cannot be resolved as not done: have it retried, or do it by hand and resolve it as done"

@@ -1,14 +1,12 @@
 //! One transition under construction: the steps as they change, the user's data opened, the effects so far.
 
-use std::time::Duration;
-
 use super::state::{Cause, State, StepRecord, StepState, Try, Waiting};
 use super::transition::{Decision, Effect, Ignored, TransitionError};
 use super::{Compensated, Compensating, Completed, Running};
 use crate::definition::{Page, Plan, Role, ScriptError, StepPlan};
-use crate::id::{CommandType, Direction, MessageId, SagaId, StepName};
+use crate::id::{Direction, SagaId, StepName};
 use crate::message::{Answer, Payload, TraceParent};
-use crate::policy::{Retry, Timestamp};
+use crate::policy::Timestamp;
 
 /// Where the saga goes from here; its steps are filled in when the turn is finished.
 pub(super) enum Next {
@@ -62,14 +60,13 @@ impl From<TransitionError> for Halt {
 /// One transition under construction. Dropped without a trace if the event comes to nothing.
 pub(super) struct Turn<'a> {
     pub(super) plan: &'a Plan,
-    saga: SagaId,
-    trace: &'a TraceParent,
-    before: &'a Payload,
-    now: Timestamp,
-    page: Option<Box<dyn Page + 'a>>,
-    touched: bool,
+    pub(super) saga: SagaId,
+    pub(super) trace: &'a TraceParent,
+    pub(super) now: Timestamp,
+    pub(super) effects: Vec<Effect>,
     steps: Vec<StepRecord>,
-    effects: Vec<Effect>,
+    data: Payload,
+    page: Option<Box<dyn Page + 'a>>,
 }
 
 /// A step that is awaited, with the answer's place in the plan.
@@ -85,43 +82,61 @@ impl<'a> Turn<'a> {
         plan: &'a Plan,
         saga: SagaId,
         trace: &'a TraceParent,
-        data: &'a Payload,
+        data: Payload,
         steps: Vec<StepRecord>,
         now: Timestamp,
     ) -> Self {
-        Turn { plan, saga, trace, before: data, now, page: None, touched: false, steps, effects: Vec::new() }
+        Turn { plan, saga, trace, data, page: None, now, steps, effects: Vec::new() }
     }
 
     /// The steps, data and effects afterwards.
-    pub(super) fn finish(self) -> Result<(Vec<StepRecord>, Payload, Vec<Effect>), ScriptError> {
-        let data = match &self.page {
-            Some(page) if self.touched => page.data()?,
-            Some(_) | None => self.before.clone(),
-        };
-        Ok((self.steps, data, self.effects))
+    pub(super) fn finish(self) -> (Vec<StepRecord>, Payload, Vec<Effect>) {
+        (self.steps, self.data, self.effects)
     }
 
     /// The user's data, read when the first of its functions is called.
-    fn page(&mut self) -> Result<&mut Box<dyn Page + 'a>, ScriptError> {
-        if self.page.is_none() {
-            self.page = Some(self.plan.open(self.before)?);
-        }
-        match &mut self.page {
-            Some(page) => Ok(page),
-            None => unreachable!("the page was opened above"),
-        }
+    pub(super) fn page(&mut self) -> Result<&mut Box<dyn Page + 'a>, ScriptError> {
+        let page = match self.page.take() {
+            Some(page) => page,
+            None => self.plan.open(&self.data)?,
+        };
+        Ok(self.page.insert(page))
     }
 
-    pub(super) fn on_reply(&mut self, place: usize, reply: &Payload) -> Result<(), ScriptError> {
+    /// Keeps what the user's functions changed. The page is read anew after that: a command must be written from
+    /// what is stored, or its resend would differ.
+    fn keep(&mut self) -> Result<(), ScriptError> {
+        if let Some(page) = self.page.take() {
+            self.data = page.data()?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of the replies of a group, in the order of the definition.
+    ///
+    /// Only once nothing of the group is out any more: a reply that changed the data before would change what is
+    /// sent again to the other steps of the group.
+    pub(super) fn note_replies(&mut self, group: usize) -> Result<(), ScriptError> {
+        let mut noted = false;
+        for place in self.plan.groups()[group].clone() {
+            if let Some(StepState::Done(reply)) = self.state(place).cloned() {
+                self.page()?.on_reply(place, &reply)?;
+                noted = true;
+            }
+        }
+        if noted { self.keep() } else { Ok(()) }
+    }
+
+    /// Sees whether a reply can be read and noted, and changes nothing.
+    pub(super) fn try_reply(&mut self, place: usize, reply: &Payload) -> Result<(), ScriptError> {
         self.page()?.on_reply(place, reply)?;
-        self.touched = true;
+        self.page = None;
         Ok(())
     }
 
     pub(super) fn on_refused(&mut self, place: usize, refusal: &Payload) -> Result<(), ScriptError> {
         self.page()?.on_refused(place, refusal)?;
-        self.touched = true;
-        Ok(())
+        self.keep()
     }
 
     pub(super) fn step(&self, place: usize) -> &'a StepPlan {
@@ -188,154 +203,38 @@ impl<'a> Turn<'a> {
         Ok(awaited)
     }
 
+    /// A message of this step was set aside: a human is needed if it is still awaited.
+    pub(super) fn undeliverable(&self, step: &StepName, reason: &str) -> Moved {
+        match self.awaited(self.place(step)?) {
+            Some(_) => Err(Halt::Park(reason.to_owned())),
+            None => Err(Ignored::NotAwaited.into()),
+        }
+    }
+
     pub(super) fn awaited(&self, place: usize) -> Option<Awaited> {
         let (direction, asked) = self.state(place)?.awaited()?;
         Some(Awaited { place, direction, asked: *asked })
     }
 
+    /// The group that `place` belongs to.
+    pub(super) fn group_of(&self, place: usize) -> usize {
+        self.plan.groups().iter().position(|group| group.contains(&place)).unwrap_or_default()
+    }
+
+    /// The group that was entered last.
+    fn last_group(&self) -> usize {
+        let last = self.steps.last().and_then(|record| self.plan.position(&record.name));
+        self.group_of(last.unwrap_or_default())
+    }
+
+    pub(super) fn is_group_done(&self, group: usize) -> bool {
+        let is_done = |place| matches!(self.state(place), Some(StepState::Done(_)));
+        self.plan.groups()[group].clone().all(is_done)
+    }
+
     /// Every step that is awaited.
     pub(super) fn all_awaited(&self) -> Vec<Awaited> {
         (0..self.plan.steps().len()).filter_map(|place| self.awaited(place)).collect()
-    }
-
-    /// Sends the commands of a group for the first time.
-    pub(super) fn enter(&mut self, group: usize) -> Result<(), ScriptError> {
-        for place in self.plan.groups()[group].clone() {
-            self.ask(place, StepState::Doing, Direction::Do)?;
-        }
-        Ok(())
-    }
-
-    /// Sends a step's message in a direction it was not asked before.
-    fn ask(
-        &mut self,
-        place: usize,
-        state: impl FnOnce(Try) -> StepState,
-        direction: Direction,
-    ) -> Result<(), ScriptError> {
-        let asked = Try { attempt: 1, first: 1, since: self.now, waiting: Waiting::Answer };
-        self.set(place, state(asked));
-        self.send(place, direction, asked)
-    }
-
-    /// Asks a step's participant to make a "no" final.
-    pub(super) fn close(&mut self, place: usize) -> Result<(), ScriptError> {
-        self.ask(place, StepState::Closing, Direction::Close)
-    }
-
-    /// Sends what a step awaits once more, as its next attempt.
-    pub(super) fn resend(&mut self, awaited: &Awaited) -> Result<(), ScriptError> {
-        let asked = Try {
-            attempt: awaited.asked.attempt.saturating_add(1),
-            waiting: Waiting::Answer,
-            ..awaited.asked
-        };
-        self.repeat(awaited, asked)
-    }
-
-    /// Sends what a step awaits once more, and counts its attempts and its deadline from here.
-    pub(super) fn resend_afresh(&mut self, awaited: &Awaited) -> Result<(), ScriptError> {
-        let attempt = awaited.asked.attempt.saturating_add(1);
-        self.repeat(awaited, Try { attempt, first: attempt, since: self.now, waiting: Waiting::Answer })
-    }
-
-    fn repeat(&mut self, awaited: &Awaited, asked: Try) -> Result<(), ScriptError> {
-        if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {
-            self.set(awaited.place, state);
-        }
-        self.send(awaited.place, awaited.direction, asked)
-    }
-
-    fn send(&mut self, place: usize, direction: Direction, asked: Try) -> Result<(), ScriptError> {
-        let plan = self.step(place);
-        let (command_type, body) = self.message(place, direction)?;
-        let trace = self.trace.child(MessageId::command(self.saga, &plan.name, direction));
-        let (step, attempt, destination) = (plan.name.clone(), asked.attempt, plan.destination());
-        self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
-        let retry = self.retry(place, direction);
-        let pause = retry.backoff.delay(asked.attempt, self.seed());
-        let last = self.attempts_spent(place, direction, &asked);
-        self.arm(place, direction, &asked, if last { retry.timeout } else { retry.timeout + pause });
-        Ok(())
-    }
-
-    /// What is sent to ask for `direction` of a step.
-    fn message(&mut self, place: usize, direction: Direction) -> Result<(CommandType, Payload), ScriptError> {
-        let step = self.step(place);
-        match direction {
-            Direction::Do => Ok((step.command_type.clone(), self.page()?.command(place)?)),
-            Direction::Close => Ok((step.command_type.clone(), Payload::default())),
-            Direction::Undo => {
-                let reply = match self.state(place) {
-                    Some(StepState::Undoing { reply, .. }) => reply.clone(),
-                    Some(_) | None => None,
-                };
-                let body = self.page()?.undo(place, reply.as_ref())?;
-                let command_type = step.undo().map_or(&step.command_type, |undo| &undo.command_type);
-                Ok((command_type.clone(), body))
-            }
-        }
-    }
-
-    /// Waits before the next attempt, because the present one was answered with a fault.
-    pub(super) fn back_off(&mut self, awaited: &Awaited) {
-        let asked = Try { waiting: Waiting::Backoff, ..awaited.asked };
-        if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {
-            self.set(awaited.place, state);
-        }
-        let pause = self.retry(awaited.place, awaited.direction).backoff.delay(asked.attempt, self.seed());
-        self.arm(awaited.place, awaited.direction, &asked, pause);
-    }
-
-    /// Sets the step's timer, at the latest to when its deadline is over.
-    fn arm(&mut self, place: usize, direction: Direction, asked: &Try, after: Duration) {
-        let deadline =
-            self.limited(place, direction).then(|| self.retry(place, direction).deadline).flatten();
-        let left = deadline.map(|deadline| deadline.saturating_sub(self.now.since(asked.since)));
-        let after = left.map_or(after, |left| left.min(after));
-        let step = self.step(place).name.clone();
-        self.effects.push(Effect::Arm { step, direction, attempt: asked.attempt, after });
-    }
-
-    /// Whether the policy allows no further attempt.
-    pub(super) fn is_spent(&self, awaited: &Awaited) -> bool {
-        let Awaited { place, direction, asked } = awaited;
-        let deadline = self.retry(*place, *direction).deadline.filter(|_| self.limited(*place, *direction));
-        let late = deadline.is_some_and(|deadline| self.now.since(asked.since) >= deadline);
-        late || self.attempts_spent(*place, *direction, asked)
-    }
-
-    fn attempts_spent(&self, place: usize, direction: Direction, asked: &Try) -> bool {
-        let made = asked.attempt.saturating_sub(asked.first).saturating_add(1);
-        self.limited(place, direction) && made >= self.retry(place, direction).attempts
-    }
-
-    /// Whether asking ever ends. A close, a step after the pivot, and a pivot that is not to be closed go on for ever.
-    fn limited(&self, place: usize, direction: Direction) -> bool {
-        match (direction, &self.step(place).role) {
-            (Direction::Close, _) | (Direction::Do, Role::Retriable) => false,
-            (Direction::Do, Role::Pivot) => self.step(place).retry.close_when_spent,
-            (Direction::Do, Role::Compensatable(_) | Role::NothingToUndo) | (Direction::Undo, _) => true,
-        }
-    }
-
-    fn retry(&self, place: usize, direction: Direction) -> &'a Retry {
-        let step = self.step(place);
-        match direction {
-            Direction::Do | Direction::Close => &step.retry,
-            Direction::Undo => step.undo().map_or(&step.retry, |undo| &undo.retry),
-        }
-    }
-
-    /// Spreads the pauses of different sagas; the same saga always gets the same ones.
-    fn seed(&self) -> u64 {
-        self.saga.as_uuid().as_u64_pair().1
-    }
-
-    /// Whether this turn has set the step's timer.
-    pub(super) fn is_armed(&self, place: usize) -> bool {
-        let name = &self.step(place).name;
-        self.effects.iter().any(|effect| matches!(effect, Effect::Arm { step, .. } if step == name))
     }
 
     /// The pivot, if its command is committed.
@@ -346,6 +245,7 @@ impl<'a> Turn<'a> {
 
     /// Turns back for `cause`: undoes the last group that has something to undo, or ends.
     pub(super) fn turn_back(&mut self, cause: Cause) -> Moved {
+        self.note_replies(self.last_group())?;
         let next = self.retreat(cause.clone())?;
         Ok((next, Decision::TurnedBack(cause)))
     }

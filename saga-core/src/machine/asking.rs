@@ -1,0 +1,155 @@
+//! Asking participants: what is sent, how often, and how long an answer is waited for.
+
+use std::time::Duration;
+
+use super::state::{StepState, Try, Waiting};
+use super::transition::Effect;
+use super::turn::{Awaited, Turn};
+use crate::definition::{Role, ScriptError};
+use crate::id::{CommandType, Direction, MessageId};
+use crate::message::Payload;
+use crate::policy::Retry;
+
+impl<'a> Turn<'a> {
+    /// Sends the commands of a group for the first time.
+    pub(super) fn enter(&mut self, group: usize) -> Result<(), ScriptError> {
+        for place in self.plan.groups()[group].clone() {
+            self.ask(place, StepState::Doing, Direction::Do)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a step's message in a direction it was not asked before.
+    pub(super) fn ask(
+        &mut self,
+        place: usize,
+        state: impl FnOnce(Try) -> StepState,
+        direction: Direction,
+    ) -> Result<(), ScriptError> {
+        let asked = Try { attempt: 1, first: 1, since: self.now, waiting: Waiting::Answer };
+        self.set(place, state(asked));
+        self.send(place, direction, asked)
+    }
+
+    /// Asks a step's participant to make a "no" final.
+    pub(super) fn close(&mut self, place: usize) -> Result<(), ScriptError> {
+        self.ask(place, StepState::Closing, Direction::Close)
+    }
+
+    /// Sends what a step awaits once more, and returns which attempt that is.
+    pub(super) fn resend(&mut self, awaited: &Awaited) -> Result<u32, ScriptError> {
+        let attempt = awaited.asked.attempt.saturating_add(1);
+        self.repeat(awaited, Try { attempt, waiting: Waiting::Answer, ..awaited.asked })?;
+        Ok(attempt)
+    }
+
+    /// Sends everything that is awaited and that this turn has not sent, and counts attempts and deadlines from here.
+    pub(super) fn ask_again(&mut self) -> Result<(), ScriptError> {
+        for awaited in self.all_awaited() {
+            if !self.is_armed(awaited.place) {
+                let attempt = awaited.asked.attempt.saturating_add(1);
+                let asked = Try { attempt, first: attempt, since: self.now, waiting: Waiting::Answer };
+                self.repeat(&awaited, asked)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(&mut self, awaited: &Awaited, asked: Try) -> Result<(), ScriptError> {
+        if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {
+            self.set(awaited.place, state);
+        }
+        self.send(awaited.place, awaited.direction, asked)
+    }
+
+    fn send(&mut self, place: usize, direction: Direction, asked: Try) -> Result<(), ScriptError> {
+        let plan = self.step(place);
+        let (command_type, body) = self.message(place, direction)?;
+        let trace = self.trace.child(MessageId::command(self.saga, &plan.name, direction));
+        let (step, attempt, destination) = (plan.name.clone(), asked.attempt, plan.destination());
+        self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
+        let retry = self.retry(place, direction);
+        let pause = retry.backoff.delay(asked.attempt, self.seed());
+        let last = self.attempts_spent(place, direction, &asked);
+        self.arm(place, direction, &asked, if last { retry.timeout } else { retry.timeout + pause });
+        Ok(())
+    }
+
+    /// What is sent to ask for `direction` of a step.
+    fn message(&mut self, place: usize, direction: Direction) -> Result<(CommandType, Payload), ScriptError> {
+        let step = self.step(place);
+        match direction {
+            Direction::Do => Ok((step.command_type.clone(), self.page()?.command(place)?)),
+            Direction::Close => Ok((step.command_type.clone(), Payload::default())),
+            Direction::Undo => {
+                let reply = match self.state(place) {
+                    Some(StepState::Undoing { reply, .. }) => reply.clone(),
+                    Some(_) | None => None,
+                };
+                let body = self.page()?.undo(place, reply.as_ref())?;
+                let command_type = step.undo().map_or(&step.command_type, |undo| &undo.command_type);
+                Ok((command_type.clone(), body))
+            }
+        }
+    }
+
+    /// Waits before the next attempt, because the present one was answered with a fault.
+    pub(super) fn back_off(&mut self, awaited: &Awaited) {
+        let asked = Try { waiting: Waiting::Backoff, ..awaited.asked };
+        if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {
+            self.set(awaited.place, state);
+        }
+        let pause = self.retry(awaited.place, awaited.direction).backoff.delay(asked.attempt, self.seed());
+        self.arm(awaited.place, awaited.direction, &asked, pause);
+    }
+
+    /// Sets the step's timer, at the latest to when its deadline is over.
+    fn arm(&mut self, place: usize, direction: Direction, asked: &Try, after: Duration) {
+        let deadline =
+            self.limited(place, direction).then(|| self.retry(place, direction).deadline).flatten();
+        let left = deadline.map(|deadline| deadline.saturating_sub(self.now.since(asked.since)));
+        let after = left.map_or(after, |left| left.min(after));
+        let step = self.step(place).name.clone();
+        self.effects.push(Effect::Arm { step, direction, attempt: asked.attempt, after });
+    }
+
+    /// Whether the policy allows no further attempt.
+    pub(super) fn is_spent(&self, awaited: &Awaited) -> bool {
+        let Awaited { place, direction, asked } = awaited;
+        let deadline = self.retry(*place, *direction).deadline.filter(|_| self.limited(*place, *direction));
+        let late = deadline.is_some_and(|deadline| self.now.since(asked.since) >= deadline);
+        late || self.attempts_spent(*place, *direction, asked)
+    }
+
+    fn attempts_spent(&self, place: usize, direction: Direction, asked: &Try) -> bool {
+        self.limited(place, direction) && asked.made() >= self.retry(place, direction).attempts
+    }
+
+    /// Whether asking ever ends. A close, a step after the pivot, and a pivot that is not to be closed go on for ever.
+    fn limited(&self, place: usize, direction: Direction) -> bool {
+        match (direction, &self.step(place).role) {
+            (Direction::Close, _) | (Direction::Do, Role::Retriable) => false,
+            (Direction::Do, Role::Pivot) => self.step(place).retry.close_when_spent,
+            (Direction::Do, Role::Compensatable(_) | Role::NothingToUndo) | (Direction::Undo, _) => true,
+        }
+    }
+
+    fn retry(&self, place: usize, direction: Direction) -> &'a Retry {
+        let step = self.step(place);
+        match direction {
+            Direction::Do | Direction::Close => &step.retry,
+            Direction::Undo => step.undo().map_or(&step.retry, |undo| &undo.retry),
+        }
+    }
+
+    /// Spreads the pauses of different sagas; the same saga always gets the same ones.
+    fn seed(&self) -> u64 {
+        self.saga.as_uuid().as_u64_pair().1
+    }
+
+    /// Whether this turn has set the step's timer.
+    fn is_armed(&self, place: usize) -> bool {
+        let name = &self.step(place).name;
+        self.effects.iter().any(|effect| matches!(effect, Effect::Arm { step, .. } if step == name))
+    }
+}
