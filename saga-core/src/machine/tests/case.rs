@@ -1,0 +1,261 @@
+//! One saga under test: what was sent, which timers run, and checks that hold after every transition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::definition::{Definition, Plan, Saga};
+use crate::id::{Direction, MessageId, SagaId, StepName};
+use crate::machine::{
+    Applied, Decision, Effect, Event, Ignored, Instance, Resolution, State, Status, Stored, TransitionError,
+    apply, start,
+};
+use crate::message::{Answer, Fault, Payload, TraceParent};
+use crate::policy::Timestamp;
+
+/// A timer: what is awaited, which attempt, and how long.
+type Timer = (Direction, u32, Duration);
+
+/// What was last sent of a step in a direction.
+type Message = (String, Payload);
+
+#[derive(Clone)]
+pub(super) struct Case {
+    pub(super) plan: Arc<Plan>,
+    pub(super) saga: Instance,
+    pub(super) now: Timestamp,
+    pub(super) timers: BTreeMap<StepName, Timer>,
+    /// What the last transition sent: `do reserve`, or `do reserve #2` for a second attempt.
+    pub(super) sent: Vec<String>,
+    messages: BTreeMap<(StepName, Direction), Message>,
+}
+
+impl Case {
+    pub(super) fn of(definition: &Definition<impl Saga>) -> Self {
+        Case::with(definition, &super::contract::Order::default())
+    }
+
+    pub(super) fn with(definition: &Definition<impl Saga>, data: &impl Serialize) -> Self {
+        let id = SagaId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
+        let trace = TraceParent::of_message(id, MessageId::from_uuid(id.as_uuid()));
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        let data = Payload::encode(data).unwrap();
+        let begun = start(definition.plan(), id, data, trace, now).unwrap();
+        let (plan, timers, messages) = (definition.plan().clone(), BTreeMap::new(), BTreeMap::new());
+        let mut case = Case { plan, saga: begun.next, now, timers, sent: Vec::new(), messages };
+        case.take(begun.effects);
+        case
+    }
+
+    /// Applies an event, and checks what must hold after each one.
+    pub(super) fn apply(&mut self, event: &Event) -> Result<Applied, TransitionError> {
+        let applied = apply(&self.plan, &self.saga, event, self.now)?;
+        self.sent.clear();
+        if let Applied::Moved(transition) = &applied {
+            assert_eq!(transition.next.version, self.saga.version + 1, "versions follow one another");
+            self.saga = transition.next.clone();
+            self.take(transition.effects.clone());
+        }
+        Ok(applied)
+    }
+
+    /// Applies an event that moves the saga.
+    pub(super) fn moved(&mut self, event: &Event) -> Decision {
+        match self.apply(event) {
+            Ok(Applied::Moved(transition)) => transition.decision,
+            other => panic!("{event:?} did not move {:?}: {other:?}", self.saga.state),
+        }
+    }
+
+    /// Applies an event that is ignored.
+    pub(super) fn ignored(&mut self, event: &Event) -> Ignored {
+        match self.apply(event) {
+            Ok(Applied::Ignored(ignored)) => ignored,
+            other => panic!("{event:?} was not ignored in {:?}: {other:?}", self.saga.state),
+        }
+    }
+
+    /// Applies an event that is refused.
+    pub(super) fn refused(&mut self, event: &Event) -> TransitionError {
+        match self.apply(event) {
+            Err(error) => error,
+            Ok(applied) => panic!("{event:?} was not refused in {:?}: {applied:?}", self.saga.state),
+        }
+    }
+
+    /// An answer to the present attempt of what `step` awaits.
+    pub(super) fn answer(&mut self, step: &str, answer: Answer) -> Decision {
+        let event = self.answer_event(step, answer);
+        self.moved(&event)
+    }
+
+    pub(super) fn answer_event(&self, step: &str, answer: Answer) -> Event {
+        let (direction, attempt) = self.awaited(step).unwrap_or_else(|| panic!("{step} is not awaited"));
+        replied(step, direction, attempt, answer)
+    }
+
+    pub(super) fn done(&mut self, step: &str) -> Decision {
+        self.answer(step, done(7))
+    }
+
+    /// Lets the timer of `step` fire, when it is due.
+    pub(super) fn time_out(&mut self, step: &str) -> Decision {
+        let (direction, attempt, after) = self.timers[&name(step)];
+        self.now = self.now.plus(after);
+        self.moved(&timer(step, direction, attempt))
+    }
+
+    /// Lets the timer of `step` fire until nothing of it is awaited in the same direction, at most 50 times.
+    pub(super) fn exhaust(&mut self, step: &str) {
+        let (direction, _) = self.awaited(step).unwrap();
+        for _ in 0..50 {
+            self.time_out(step);
+            if self.awaited(step).is_none_or(|(now, _)| now != direction) || self.status() == Status::Parked {
+                return;
+            }
+        }
+        panic!("{step} is asked for ever");
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.saga.state.status()
+    }
+
+    /// Why the saga is parked.
+    pub(super) fn reason(&self) -> &str {
+        match &self.saga.state {
+            State::Parked(parked) => &parked.reason,
+            other => panic!("not parked: {other:?}"),
+        }
+    }
+
+    /// What `step` awaits, and which attempt.
+    pub(super) fn awaited(&self, step: &str) -> Option<(Direction, u32)> {
+        let record = self.saga.state.steps().iter().find(|record| record.name.as_str() == step)?;
+        record.state.awaited().map(|(direction, asked)| (direction, asked.attempt))
+    }
+
+    pub(super) fn data<S: Saga>(&self) -> S {
+        self.saga.data.decode().unwrap()
+    }
+
+    /// The body that was last sent of `step` in a direction.
+    pub(super) fn body(&self, step: &str, direction: Direction) -> serde_json::Value {
+        self.messages[&(name(step), direction)].1.decode().unwrap()
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        self.sent.clear();
+        let mut changed = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send { step, direction, attempt, command_type, body, destination, trace } => {
+                    let again = if attempt > 1 { format!(" #{attempt}") } else { String::new() };
+                    self.sent.push(format!("{direction} {step}{again}"));
+                    let message = (format!("{command_type} {destination} {}", trace.as_str()), body);
+                    let first = self.messages.entry((step, direction)).or_insert_with(|| message.clone());
+                    assert_eq!(*first, message, "a resend is the same message");
+                }
+                Effect::Arm { step, direction, attempt, after } => {
+                    changed.push(step.clone());
+                    self.timers.insert(step, (direction, attempt, after));
+                }
+                Effect::Disarm { step } => {
+                    changed.push(step.clone());
+                    self.timers.remove(&step);
+                }
+            }
+        }
+        let count = changed.len();
+        changed.sort();
+        changed.dedup();
+        assert_eq!(changed.len(), count, "a transition changes a timer at most once");
+        self.check_timers();
+        self.check_storage();
+    }
+
+    /// A timer runs for exactly what is awaited, unless the saga is parked or has ended.
+    fn check_timers(&self) {
+        let at_rest = self.status() == Status::Parked || self.status().is_terminal();
+        let awaited = self.saga.state.steps().iter().filter(|_| !at_rest).filter_map(|record| {
+            let (direction, asked) = record.state.awaited()?;
+            Some((record.name.clone(), (direction, asked.attempt)))
+        });
+        let timers = self.timers.iter().map(|(step, timer)| (step.clone(), (timer.0, timer.1)));
+        assert_eq!(timers.collect::<BTreeMap<_, _>>(), awaited.collect(), "{:?}", self.saga.state);
+        assert!(at_rest || !self.timers.is_empty(), "nothing would ever move {:?}", self.saga.state);
+    }
+
+    /// What is stored reads back as the same saga.
+    fn check_storage(&self) {
+        let read = Instance::decode(stored(&self.saga)).unwrap();
+        assert_eq!(read, self.saga);
+    }
+}
+
+/// What a store holds of a saga.
+pub(super) fn stored(saga: &Instance) -> Stored {
+    let Instance { id, definition, version, state, data, .. } = saga.clone();
+    let parked = match &state {
+        State::Parked(parked) => Some(parked.reason.clone()),
+        State::Running(_) | State::Compensating(_) | State::Completed(_) | State::Compensated(_) => None,
+    };
+    let (status, data, state) = (state.status(), data.as_bytes().clone(), saga.encode_state());
+    Stored { id, definition, version, status, state, data, parked }
+}
+
+pub(super) fn name(step: &str) -> StepName {
+    StepName::new(step).unwrap()
+}
+
+pub(super) fn replied(step: &str, direction: Direction, attempt: u32, answer: Answer) -> Event {
+    Event::Replied { step: name(step), direction, attempt, answer }
+}
+
+pub(super) fn timer(step: &str, direction: Direction, attempt: u32) -> Event {
+    Event::TimerDue { step: name(step), direction, attempt }
+}
+
+pub(super) fn done(reply: u64) -> Answer {
+    Answer::Done(Payload::encode(&reply).unwrap())
+}
+
+pub(super) fn no(why: &str) -> Answer {
+    Answer::Refused(Payload::encode(&why).unwrap())
+}
+
+pub(super) fn temporary() -> Answer {
+    Answer::Fault(Fault::temporary("the database is away"))
+}
+
+pub(super) fn permanent() -> Answer {
+    Answer::Fault(Fault::permanent("a bug"))
+}
+
+pub(super) fn cancel() -> Event {
+    Event::Cancel { reason: "changed my mind".into() }
+}
+
+pub(super) fn retry() -> Event {
+    Event::Retry { reason: "fixed it".into() }
+}
+
+pub(super) fn compensate() -> Event {
+    Event::Compensate { reason: "give it up".into() }
+}
+
+pub(super) fn resolve(step: &str, resolution: Resolution) -> Event {
+    Event::Resolve { step: name(step), resolution, reason: "asked them by phone".into() }
+}
+
+/// An operator's word that what is awaited is done, with the reply 9.
+pub(super) fn resolve_done(step: &str) -> Event {
+    resolve(step, Resolution::Done(Payload::encode(&9_u64).unwrap()))
+}
+
+pub(super) fn resolve_not_done(step: &str) -> Event {
+    resolve(step, Resolution::NotDone)
+}

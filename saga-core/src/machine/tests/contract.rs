@@ -1,0 +1,169 @@
+//! The sagas that the tests drive: every role once, and functions that can be made to panic.
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{
+    Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga, Step, saga as define,
+};
+use crate::message::{Command, Participant, Undoes};
+use crate::policy::{Backoff, Retry};
+use std::time::Duration;
+
+pub(super) struct Service;
+
+impl Participant for Service {
+    const NAME: &'static str = "service";
+}
+
+/// The saga's data: a diary of what its steps were told, and the function that is to panic, if any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) diary: Vec<String>,
+    #[serde(default)]
+    pub(super) trap: String,
+    /// Not stored, so that a command which is written from it shows.
+    #[serde(skip)]
+    pub(super) unstored: bool,
+}
+
+impl Saga for Order {
+    const NAME: &'static str = "order";
+}
+
+impl Order {
+    pub(super) fn trapped(function: &str) -> Self {
+        Order { trap: function.into(), ..Order::default() }
+    }
+
+    fn enter(&self, function: String) {
+        assert!(self.trap != function, "trapped in {function}");
+    }
+}
+
+/// Three attempts of ten seconds, pauses of about one, two and four seconds.
+fn retry() -> Retry {
+    Retry::default().attempts(3).timeout(Duration::from_secs(10)).backoff(BACKOFF)
+}
+
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(4));
+
+/// A step whose command holds the diary, so that a command shows what it was written from.
+macro_rules! step {
+    ($step:ident, $type:literal, $retry:expr) => {
+        #[derive(Debug, Serialize, Deserialize)]
+        pub(super) struct $step {
+            diary: Vec<String>,
+            unstored: bool,
+        }
+
+        impl Command for $step {
+            const TYPE: &'static str = $type;
+            type Participant = Service;
+            type Reply = u64;
+            type Refusal = String;
+        }
+
+        impl Step<Order> for $step {
+            fn command(order: &Order) -> Self {
+                order.enter(format!("command {}", $type));
+                $step { diary: order.diary.clone(), unstored: order.unstored }
+            }
+
+            fn on_reply(order: &mut Order, reply: u64) {
+                order.diary.push(format!("{} replied {reply}", $type));
+                order.unstored = true;
+                order.enter(format!("on_reply {}", $type));
+            }
+
+            fn on_refused(order: &mut Order, refusal: String) {
+                order.diary.push(format!("{} refused {refusal}", $type));
+                order.enter(format!("on_refused {}", $type));
+            }
+
+            fn retry() -> Retry {
+                $retry
+            }
+        }
+    };
+}
+
+/// The undo of a step, whose command holds what was known and the diary.
+macro_rules! undo {
+    ($undo:ident, $type:literal, $step:ident) => {
+        #[derive(Debug, Serialize, Deserialize)]
+        pub(super) struct $undo {
+            did: Option<u64>,
+            diary: Vec<String>,
+        }
+
+        impl Command for $undo {
+            const TYPE: &'static str = $type;
+            type Participant = Service;
+            type Reply = ();
+            type Refusal = ();
+        }
+
+        impl Undoes<$step> for $undo {}
+
+        impl Compensate<Order> for $step {
+            type Undo = $undo;
+
+            fn undo(order: &Order, did: Outcome<u64>) -> $undo {
+                order.enter(format!("undo {}", <$step as Command>::TYPE));
+                let did = match did {
+                    Outcome::Done(reply) => Some(reply),
+                    Outcome::Unknown => None,
+                };
+                $undo { did, diary: order.diary.clone() }
+            }
+
+            fn undo_retry() -> Retry {
+                retry()
+            }
+        }
+    };
+}
+
+step!(Reserve, "reserve", retry());
+step!(Authorize, "authorize", retry());
+step!(Invoice, "invoice", retry());
+step!(Hurried, "hurried", retry().attempts(100).deadline(Duration::from_secs(25)));
+step!(Screen, "screen", retry());
+step!(Capture, "capture", retry());
+step!(CaptureOrClose, "capture-or-close", retry().close_when_spent());
+step!(Ship, "ship", retry());
+step!(Thank, "thank", retry());
+undo!(Release, "release", Reserve);
+undo!(Void, "void", Authorize);
+undo!(Annul, "annul", Invoice);
+undo!(Slow, "slow", Hurried);
+impl NothingToUndo<Order> for Screen {}
+impl Retriable<Order> for Ship {}
+impl Retriable<Order> for Thank {}
+
+/// Every role once: `reserve`, `screen`, the pivot `capture`, `ship`.
+pub(super) fn order() -> Definition<Order> {
+    define(1).step::<Reserve>().check::<Screen>().pivot::<Capture>().then::<Ship>().build().unwrap()
+}
+
+/// The same with a pivot that is closed when its attempts are spent.
+pub(super) fn closing_order() -> Definition<Order> {
+    define(1).step::<Reserve>().check::<Screen>().pivot::<CaptureOrClose>().then::<Ship>().build().unwrap()
+}
+
+/// A step, two at once, and the pivot: `reserve`, `authorize` with `invoice`, `capture`.
+pub(super) fn parallel_order() -> Definition<Order> {
+    define(1)
+        .step::<Reserve>()
+        .parallel::<(Authorize, Invoice)>()
+        .pivot::<Capture>()
+        .then::<Ship>()
+        .then::<Thank>()
+        .build()
+        .unwrap()
+}
+
+/// A step that has 25 seconds for all its attempts.
+pub(super) fn hurried_order() -> Definition<Order> {
+    define(1).step::<Reserve>().step::<Hurried>().build().unwrap()
+}

@@ -1,0 +1,13 @@
+//! The machine's proof: every cell of State x Event, the rules one by one, and random sagas over a bad network.
+
+mod case;
+mod contract;
+
+mod cancel;
+mod drawing;
+mod groups;
+mod panics;
+mod parking;
+mod stored;
+mod table;
+mod unknown;
