@@ -22,6 +22,8 @@ pub(super) struct Broker {
 
 #[derive(Default)]
 struct Queues {
+    /// Whether the broker is away.
+    away: bool,
     /// The clients that are open.
     clients: HashSet<u64>,
     ready: HashMap<Destination, BTreeMap<u64, Message>>,
@@ -102,6 +104,11 @@ impl Broker {
         self.disconnect_if(|_, _| true);
     }
 
+    /// Refuses whatever clients ask for, or serves them again.
+    pub(super) fn set_away(&self, away: bool) {
+        self.lock().away = away;
+    }
+
     fn disconnect_if(&self, gone: impl Fn(u64, &Connection) -> bool) {
         let mut queues = self.lock();
         let lost: Vec<_> =
@@ -130,6 +137,9 @@ impl Queues {
         if !self.clients.contains(&client) {
             return Err(PublishError::Temporary(CLOSED.into()));
         }
+        if self.away {
+            return Err(PublishError::Temporary(AWAY.into()));
+        }
         let number = self.next_number();
         let bytes = envelope.body.len();
         if bytes > BODY_BYTES_MAX {
@@ -151,6 +161,9 @@ impl Queues {
     fn connect(&mut self, client: u64, options: &SubscribeOptions) -> Result<u64, TransportError> {
         if !self.clients.contains(&client) {
             return Err(TransportError::Permanent(CLOSED.into()));
+        }
+        if self.away {
+            return Err(TransportError::Temporary(AWAY.into()));
         }
         if options.in_flight_max == 0 {
             return Err(TransportError::Permanent("zero deliveries in flight".into()));
@@ -226,3 +239,6 @@ const QUEUE_LENGTH_MAX: usize = 100_000;
 
 /// What a closed client says. For publishing it is temporary: another client can still send the message.
 const CLOSED: &str = "this transport was closed";
+
+/// What everyone hears while the broker is away.
+const AWAY: &str = "the broker is away";

@@ -74,6 +74,18 @@ impl MemoryTransport {
     pub fn sever(&self) {
         self.0.broker.disconnect_all();
     }
+
+    /// Takes the broker away from every client: connections are cut and new ones refused, and nothing is published.
+    /// Its queues stay as they are.
+    pub fn go_away(&self) {
+        self.0.broker.set_away(true);
+        self.0.broker.disconnect_all();
+    }
+
+    /// Ends what [`go_away`](Self::go_away) began.
+    pub fn come_back(&self) {
+        self.0.broker.set_away(false);
+    }
 }
 
 #[async_trait]
