@@ -17,7 +17,7 @@ use crate::port::{
 /// Everything that a store remembers.
 #[derive(Clone, Default)]
 pub(super) struct Tables {
-    pub(super) definitions: BTreeMap<(SagaName, u32), Fingerprint>,
+    definitions: BTreeMap<(SagaName, u32), Fingerprint>,
     pub(super) sagas: BTreeMap<SagaId, Saga>,
     keys: HashMap<(SagaName, BusinessKey), SagaId>,
     timers: BTreeMap<(SagaId, StepName), Timer>,
@@ -68,6 +68,11 @@ impl Tables {
         })
     }
 
+    fn registered(&self, definition: &DefinitionRef) -> bool {
+        let registered = self.definitions.get(&(definition.name.clone(), definition.version));
+        registered == Some(&definition.fingerprint)
+    }
+
     /// The sagas that have not ended, parked ones included.
     pub(super) fn unfinished(&self) -> impl Iterator<Item = &Saga> {
         self.sagas.values().filter(|saga| !saga.stored.status.is_terminal())
@@ -87,6 +92,10 @@ impl Tables {
                 }
                 if self.sagas.contains_key(&commit.id) {
                     return Err(CommitError::Conflict);
+                }
+                if !self.registered(&start.definition) {
+                    let why = format!("{} is not registered, or with another fingerprint", start.definition);
+                    return Err(CommitError::Rejected(why));
                 }
                 0
             }

@@ -191,7 +191,8 @@ pub struct HeldReply {
 /// - **A dropped future** may or may not have had its effect.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Makes definitions known. Sagas refer to them by name, version and fingerprint.
+    /// Makes definitions known. Sagas refer to them by name, version and fingerprint, and one whose definition is
+    /// not registered so is not started: its commit is rejected.
     ///
     /// # Errors
     ///

@@ -4,13 +4,26 @@
 //! scenario. A scenario panics and says at which step; where the adapter or the harness cannot do what a scenario is
 //! about, it says loudly that it was skipped, and why.
 //!
-//! - [`transport`], with [`transport_suite!`](crate::transport_suite)
+//! | port | suite | macro |
+//! |---|---|---|
+//! | [`Transport`](saga_core::port::Transport) | [`transport`] | [`transport_suite!`](crate::transport_suite) |
+//! | [`Store`](saga_core::port::Store) and [`History`](saga_core::port::History) | [`store`] | [`store_suite!`](crate::store_suite) |
+//! | [`StartIn`](saga_core::port::StartIn) | [`start_in`] | [`start_in_suite!`](crate::start_in_suite) |
+//! | [`Fence`](saga_core::port::Fence) | [`fence`] | [`fence_suite!`](crate::fence_suite) |
+//! | [`Outbox`](saga_core::port::Outbox) | [`outbox`] | a part of [`store_suite!`](crate::store_suite) and [`fence_suite!`](crate::fence_suite) |
 
 mod dice;
+mod eventually;
+pub mod fence;
+pub mod outbox;
 mod run;
+mod samples;
+pub mod start_in;
+pub mod store;
 pub mod transport;
 
 pub use dice::Dice;
+pub use eventually::eventually;
 pub use run::{Skipped, require, run, server};
 
 /// One test for each scenario of a suite. What the suites' own macros stand on.
@@ -21,9 +34,12 @@ macro_rules! __scenarios {
         $(
             #[test]
             fn $scenario() {
+                use $crate::suite::$suite::{Harness, $scenario};
                 $crate::suite::run(stringify!($scenario), async {
-                    let harness = <$harness as $crate::suite::$suite::Harness>::start().await?;
-                    Some($crate::suite::$suite::$scenario(&harness).await)
+                    let harness = <$harness as Harness>::start().await?;
+                    let ended = $scenario(&harness).await;
+                    harness.finish().await;
+                    Some(ended)
                 });
             }
         )*

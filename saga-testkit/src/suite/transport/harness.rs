@@ -71,4 +71,11 @@ pub trait Harness: Send + Sync + 'static {
     async fn restart(&self) -> Result<(), Skipped> {
         Err(Skipped::because("the harness cannot restart the broker"))
     }
+
+    /// Cleans up after a scenario that has passed.
+    async fn finish(self)
+    where
+        Self: Sized,
+    {
+    }
 }

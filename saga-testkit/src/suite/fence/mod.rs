@@ -1,0 +1,38 @@
+//! What every fence must do, with its outbox.
+
+mod copies;
+mod harness;
+mod transaction;
+
+pub use copies::*;
+pub use harness::Harness;
+pub use transaction::*;
+
+/// One test for each scenario of the suites [`fence`](crate::suite::fence) and [`outbox`](crate::suite::outbox), for
+/// a [`Harness`](crate::suite::fence::Harness).
+#[macro_export]
+macro_rules! fence_suite {
+    ($harness:ty) => {
+        $crate::outbox_suite!($crate::suite::outbox::OfFence<$harness>);
+        $crate::__scenarios!(
+            fence,
+            $harness,
+            [
+                every_state_comes_back_as_it_was_written
+                a_key_without_an_outcome_leaves_no_row
+                participants_do_not_share_their_rows
+                what_a_handler_writes_commits_with_the_row
+                a_dropped_transaction_leaves_nothing
+                a_rollback_loses_what_the_handler_wrote_and_keeps_the_row
+                several_keys_have_an_outcome_each
+                a_reply_is_sent_only_if_its_transaction_commits
+                a_reply_that_is_too_large_fails_its_transaction
+                a_second_copy_waits_and_sees_what_the_first_recorded
+                many_copies_of_a_command_run_it_once
+                transactions_over_the_same_keys_do_not_deadlock
+                runs_are_counted_until_they_are_forgotten
+                the_time_goes_on
+            ]
+        );
+    };
+}

@@ -1,0 +1,138 @@
+//! What operators see: lists, one saga's journal, and health.
+
+use std::time::Duration;
+
+use saga_core::id::SagaId;
+use saga_core::port::{
+    Backlog, Commit, HeldId, HeldReply, History, IdSource, RandomIds, SagaFilter, SagaSummary, Status, Store,
+    UnknownDefinition,
+};
+
+use super::Harness;
+use super::harness::Client;
+use crate::suite::samples::{definition, entry, envelope, key, keyed, next, row, start};
+use crate::suite::{Skipped, eventually};
+
+/// Pages follow one another from the newest saga to the oldest, and hold no more than was asked for.
+pub async fn lists_are_newest_first_and_paged<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let starts: Vec<Commit> = (0..25).map(|_| start(&client.definition)).collect();
+    client.store_all(&starts).await;
+    let mut newest_first: Vec<SagaId> = starts.iter().map(|started| started.id).collect();
+    newest_first.sort_unstable_by(|a, b| b.cmp(a));
+
+    let mut listed = Vec::new();
+    for length in [10, 10, 5, 0] {
+        let filter = SagaFilter { after: listed.last().copied(), ..SagaFilter::default() };
+        let page = client.store.list(&filter, 10).await.expect("listing");
+        assert_eq!(page.len(), length, "a page of a list of 25");
+        listed.extend(page.into_iter().map(|summary| summary.id));
+    }
+    assert_eq!(listed, newest_first);
+    Ok(())
+}
+
+/// A list shows the sagas of a type, in a status, with a key, and all of these together.
+pub async fn lists_show_what_was_asked_for<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let other = definition("cancel-order", 2);
+    client.register(&other).await;
+    let [first, second, third] = [
+        keyed(&client.definition, "order 7", 1),
+        Commit { status: Status::Completed, ..keyed(&other, "order 7", 1) },
+        Commit { status: Status::Completed, ..start(&client.definition) },
+    ];
+    client.store_all(&[first.clone(), second.clone(), third.clone()]).await;
+
+    let name = Some(other.name.clone());
+    let status = Some(Status::Completed);
+    let key = Some(key("order 7"));
+    let everything = SagaFilter::default();
+    let cases = [
+        (everything.clone(), vec![third.id, second.id, first.id]),
+        (SagaFilter { name: name.clone(), ..everything.clone() }, vec![second.id]),
+        (SagaFilter { status, ..everything.clone() }, vec![third.id, second.id]),
+        (SagaFilter { key: key.clone(), ..everything.clone() }, vec![second.id, first.id]),
+        (
+            SagaFilter { status, key: key.clone(), after: Some(third.id), ..everything.clone() },
+            vec![second.id],
+        ),
+        (SagaFilter { name, status: Some(Status::Parked), key, after: None }, vec![]),
+    ];
+    for (filter, expected) in cases {
+        let listed = client.store.list(&filter, 10).await.expect("listing");
+        let listed: Vec<SagaId> = listed.into_iter().map(|summary| summary.id).collect();
+        assert_eq!(listed, expected, "{filter:?}");
+    }
+    Ok(())
+}
+
+/// A saga is shown as it is stored, with each transition as it was written, oldest first.
+pub async fn a_saga_is_shown_with_its_journal<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let started = keyed(&client.definition, "order 7", 1);
+    client.store_one(&started).await;
+    let parked = Commit {
+        status: Status::Parked,
+        parked: Some("why".into()),
+        journal: vec![entry(2), entry(3)],
+        ..next(started.id, 1)
+    };
+    client.store_one(&parked).await;
+
+    let shown = client.store.show(started.id).await.expect("showing").expect("the saga is there");
+    assert_eq!(shown.stored, client.saga(started.id).await);
+    let entries: Vec<_> = shown.journal.iter().map(|line| line.entry.clone()).collect();
+    assert_eq!(entries, [entry(1), entry(2), entry(3)], "each transition as it was written");
+    assert!(shown.journal.is_sorted_by_key(|line| line.at), "in the order of time");
+    assert!(shown.journal.iter().all(|line| !line.writer.is_empty()), "with who wrote it");
+    let summary = SagaSummary {
+        id: started.id,
+        definition: client.definition.clone(),
+        key: Some(key("order 7")),
+        status: Status::Parked,
+        version: 3,
+        parked: Some("why".into()),
+        started: shown.journal[0].at,
+        moved: shown.journal[2].at,
+    };
+    assert_eq!(shown.summary, summary);
+    let nobody = client.store.show(RandomIds.saga()).await.expect("showing");
+    assert!(nobody.is_none(), "a saga that does not exist");
+    Ok(())
+}
+
+/// Health counts what goes on, waits, is parked, is held, and is left alone; ages grow.
+pub async fn health_counts_what_is_there<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let unknown = definition("cancel-order", 2);
+    client.register(&unknown).await;
+    let known = [client.definition.clone()];
+    let empty = client.store.health(&known).await.expect("health");
+    assert_eq!(empty, Default::default(), "the health of an empty store");
+
+    let oldest = Commit { outbox: vec![row("waits")], ..start(&client.definition) };
+    client.store_one(&oldest).await;
+    let parked = Commit { status: Status::Parked, parked: Some("why".into()), ..start(&unknown) };
+    let ended = Commit { status: Status::Compensated, ..start(&unknown) };
+    let turned = Commit { status: Status::Compensating, ..start(&unknown) };
+    client.store_all(&[start(&client.definition), parked, ended, turned]).await;
+    let reply = HeldReply { id: HeldId(RandomIds.uuid()), saga: oldest.id, envelope: envelope("held") };
+    client.store.hold(&[reply]).await.expect("holding");
+
+    let health = eventually("ages grow", async || {
+        let health = client.store.health(&known).await.expect("health");
+        (health.outbox.oldest >= Some(AGE)).then_some(health)
+    })
+    .await;
+    let (waiting, age) = health.oldest_waiting.expect("some saga waits");
+    assert!(waiting == oldest.id && age >= AGE, "the saga that waits longest, and how long");
+    assert_eq!((health.unfinished, health.parked, health.held), (3, 1, 1));
+    let left_alone = UnknownDefinition { definition: unknown, unfinished: 2 };
+    assert_eq!(health.unknown, [left_alone], "what is left alone, with those that are parked");
+    assert_eq!(health.outbox, Backlog { unsent: 1, oldest: health.outbox.oldest, dead: 0 });
+    Ok(())
+}
+
+/// An age that a store reaches soon, and that no store begins with.
+const AGE: Duration = Duration::from_millis(20);
