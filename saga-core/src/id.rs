@@ -86,7 +86,8 @@ impl FromStr for Direction {
 /// Identifies a message: the UUIDv5 of (saga, step, direction), so a resend is the same message.
 ///
 /// The attempt is a header and no part of the id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct MessageId(Uuid);
 
 impl MessageId {

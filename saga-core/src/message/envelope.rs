@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::id::{Destination, MessageId, SagaId};
 
 /// A message as a transport sees it: where it goes, an id, headers and a body.
 ///
 /// A transport delivers all of it byte for byte, and looks at nothing but `destination`, `id` and `key`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// Identifies the message. A resend has the same id, so two messages of one batch may share it.
     pub id: MessageId,
@@ -24,7 +25,8 @@ pub struct Envelope {
 }
 
 /// Header names and values in the order they were added. Small, so a list rather than a map.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Headers(Vec<(Cow<'static, str>, String)>);
 
 impl Headers {
