@@ -57,7 +57,7 @@ impl Transport for Directory {
     }
 
     async fn declare(&self, destinations: &[Destination]) -> Result<(), TransportError> {
-        let places =
+        let mut places =
             destinations.iter().flat_map(|destination| [destination.clone(), destination.dead_letters()]);
         places.try_for_each(|place| fs::create_dir_all(self.root.join(place.as_str()))).map_err(unavailable)
     }
