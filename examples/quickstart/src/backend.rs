@@ -58,8 +58,8 @@ pub(crate) async fn run_on_postgres(url: &str, transport: Arc<dyn Transport>) ->
     let config = Config::new(url)?;
     migrate(&config).await?;
     crate::books::lay_out(url, &full_shelf()).await?;
-    let store = Arc::new(PgStore::connect(config.clone()).await?);
-    let fence = Arc::new(PgFence::connect(config).await?);
+    let store = Arc::new(PgStore::connect(&config).await?);
+    let fence = Arc::new(PgFence::connect(&config).await?);
     crate::run(store, fence.clone(), fence, transport).await
 }
 
