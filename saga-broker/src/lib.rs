@@ -12,5 +12,7 @@
 //! What it does not do: no retries of messages and no delays (the timers of the framework do that), no duplicates
 //! removed (the fence does that), no serialisation (an envelope arrives as bytes).
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;

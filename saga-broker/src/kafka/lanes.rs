@@ -1,0 +1,312 @@
+//! The partitions that are assigned to one reader, and their deliveries. Pure: no client, no clock.
+
+use std::collections::{HashMap, VecDeque};
+
+use saga_core::port::Token;
+use tokio::time::Instant;
+
+use super::offsets::Window;
+use super::record::{Origin, Record};
+
+/// What a group has committed for a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Where the group goes on: everything before it is settled.
+    pub(super) offset: i64,
+    /// No delivery has this offset or a later one. Kafka keeps it beside the offset, as the commit's metadata.
+    ///
+    /// It is committed *before* a delivery reaches it, so whoever reads the partition next knows which messages may
+    /// have been delivered before, after a crash too.
+    pub(super) reach: i64,
+}
+
+/// What is known of a partition when it is assigned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    pub(super) partition: i32,
+    /// What the group has committed; none if nothing was ever committed, or nobody can tell.
+    pub(super) committed: Option<Mark>,
+    /// What lies before it may have been delivered by an earlier reader. None if nobody can tell.
+    pub(super) suspect_below: Option<i64>,
+}
+
+impl Past {
+    /// Nobody can tell what was delivered, so any message may be a repeat.
+    pub(super) fn unknown(partition: i32) -> Self {
+        Past {
+            partition,
+            committed: None,
+            suspect_below: None,
+        }
+    }
+}
+
+/// A delivery that waits to be received, or is given to whoever receives it.
+pub(super) struct Fetched {
+    pub(super) token: Token,
+    pub(super) redelivered: bool,
+    pub(super) record: Record,
+}
+
+/// All partitions of one reader's present assignment.
+///
+/// A token's generation names the partition and how many assignments there were before it. So a token of a partition
+/// that was revoked, and perhaps assigned again since, finds nothing.
+pub(super) struct Lanes {
+    lanes: HashMap<i32, Lane>,
+    assignments: u32,
+    /// Fetched and not yet received, or given back.
+    ready: VecDeque<(Token, bool)>,
+    /// To be given back at an instant, in the order of the instants.
+    later: VecDeque<(Instant, Token)>,
+    in_flight_max: usize,
+}
+
+/// One partition under one assignment.
+struct Lane {
+    generation: u64,
+    window: Window<Record>,
+    /// Offsets that may not be delivered before a reach beyond them is confirmed.
+    waiting: VecDeque<i64>,
+    /// What the broker has confirmed.
+    committed: Option<Mark>,
+    /// The reach that was last sent to the broker.
+    asked: i64,
+    suspect_below: Option<i64>,
+}
+
+impl Lanes {
+    pub(super) fn new(in_flight_max: usize) -> Self {
+        Lanes {
+            lanes: HashMap::new(),
+            assignments: 0,
+            ready: VecDeque::new(),
+            later: VecDeque::new(),
+            in_flight_max,
+        }
+    }
+
+    /// Begins to read partitions.
+    pub(super) fn assign(&mut self, partitions: impl IntoIterator<Item = Past>) {
+        for past in partitions {
+            self.assignments = self.assignments.wrapping_add(1);
+            let generation = generation(self.assignments, past.partition);
+            self.lanes.insert(past.partition, Lane::new(generation, past));
+        }
+    }
+
+    /// Forgets partitions. Returns what is to be committed for them.
+    pub(super) fn revoke(&mut self, partitions: impl IntoIterator<Item = i32>) -> Vec<(i32, Mark)> {
+        let mut marks = Vec::new();
+        for partition in partitions {
+            let mark = self.lanes.remove(&partition).and_then(|lane| lane.last());
+            marks.extend(mark.map(|mark| (partition, mark)));
+        }
+        let lanes = &self.lanes;
+        self.ready.retain(|(token, _)| {
+            lanes
+                .get(&partition(*token))
+                .is_some_and(|lane| lane.generation == token.generation)
+        });
+        marks
+    }
+
+    /// Takes in a message that was fetched. True says that commits are [`due`](Lanes::due) at once.
+    pub(super) fn admit(&mut self, partition: i32, offset: i64, record: Record) -> bool {
+        self.restart_if_rewound(partition, offset);
+        let Some(lane) = self.lanes.get_mut(&partition) else {
+            return false;
+        };
+        lane.window.push(offset, record);
+        lane.waiting.push_back(offset);
+        lane.hand_over(&mut self.ready);
+        offset >= lane.asked
+    }
+
+    /// Offsets that go back say that the topic was made anew or its log was cut: begin anew as well, at what is there.
+    fn restart_if_rewound(&mut self, partition: i32, offset: i64) {
+        let position = self.lanes.get(&partition).and_then(|lane| lane.window.position());
+        if position.is_some_and(|position| offset < position) {
+            tracing::warn!(
+                partition,
+                offset,
+                ?position,
+                "the offsets of a partition went back"
+            );
+            self.revoke([partition]);
+            self.assign([Past::unknown(partition)]);
+        }
+    }
+
+    /// Hands out up to `max` deliveries.
+    pub(super) fn take(&mut self, max: usize) -> Vec<Fetched> {
+        let mut taken = Vec::with_capacity(max.min(self.ready.len()));
+        while taken.len() < max
+            && let Some((token, redelivered)) = self.ready.pop_front()
+        {
+            // One that was given back may have been settled since.
+            if let Some(record) = self.kept(token) {
+                let record = record.clone();
+                taken.push(Fetched {
+                    token,
+                    redelivered,
+                    record,
+                });
+            }
+        }
+        taken
+    }
+
+    /// Settles a delivery. False if its partition was revoked.
+    pub(super) fn settle(&mut self, token: Token) -> bool {
+        let lane = self.lane_mut(token);
+        lane.map(|lane| lane.window.settle(token.id as i64)).is_some()
+    }
+
+    /// Gives a delivery back, to be received again. False if its partition was revoked.
+    pub(super) fn give_back(&mut self, token: Token) -> bool {
+        let assigned = self.lane(token).is_some();
+        if assigned {
+            self.ready.push_back((token, true));
+        }
+        assigned
+    }
+
+    /// Gives a delivery back at a later instant, unless it is settled by then.
+    pub(super) fn give_back_later(&mut self, token: Token, at: Instant) {
+        self.later.push_back((at, token));
+    }
+
+    /// Gives back what was to be given back by now. False if there was nothing.
+    pub(super) fn give_back_due(&mut self, now: Instant) -> bool {
+        let waiting = self.later.len();
+        while let Some((_, token)) = self.later.pop_front_if(|(at, _)| *at <= now) {
+            self.give_back(token);
+        }
+        self.later.len() < waiting
+    }
+
+    /// What was kept of a delivery that is not settled.
+    pub(super) fn kept(&self, token: Token) -> Option<&Record> {
+        self.lane(token)?.window.kept(token.id as i64)
+    }
+
+    /// What is to be committed now: what was settled since, and a reach ahead of what was delivered since.
+    pub(super) fn due(&mut self) -> Vec<(i32, Mark)> {
+        let due = self
+            .lanes
+            .iter_mut()
+            .filter_map(|(partition, lane)| Some((*partition, lane.due()?)));
+        due.collect()
+    }
+
+    /// Notes what the broker has confirmed, and lets deliveries go that waited for it.
+    pub(super) fn confirm(&mut self, marks: &[(i32, Mark)]) {
+        for (partition, mark) in marks {
+            if let Some(lane) = self.lanes.get_mut(partition) {
+                lane.committed = Some(*mark);
+                lane.hand_over(&mut self.ready);
+            }
+        }
+    }
+
+    /// Whether nothing more should be fetched until something is settled.
+    pub(super) fn is_full(&self) -> bool {
+        let in_flight: usize = self.lanes.values().map(|lane| lane.window.unsettled()).sum();
+        in_flight >= self.in_flight_max || self.lanes.values().any(|lane| lane.window.len() >= WINDOW_MAX)
+    }
+
+    /// The partitions that are assigned.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = i32> {
+        self.lanes.keys().copied()
+    }
+
+    fn lane(&self, token: Token) -> Option<&Lane> {
+        let lane = self.lanes.get(&partition(token));
+        lane.filter(|lane| lane.generation == token.generation)
+    }
+
+    fn lane_mut(&mut self, token: Token) -> Option<&mut Lane> {
+        let lane = self.lanes.get_mut(&partition(token));
+        lane.filter(|lane| lane.generation == token.generation)
+    }
+}
+
+impl Lane {
+    fn new(generation: u64, past: Past) -> Self {
+        Lane {
+            generation,
+            window: Window::new(),
+            waiting: VecDeque::new(),
+            committed: past.committed,
+            asked: past.committed.map_or(0, |mark| mark.reach),
+            suspect_below: past.suspect_below,
+        }
+    }
+
+    fn suspects(&self, offset: i64) -> bool {
+        self.suspect_below.is_none_or(|below| offset < below)
+    }
+
+    fn reach(&self) -> i64 {
+        self.committed.map_or(0, |mark| mark.reach)
+    }
+
+    fn hand_over(&mut self, ready: &mut VecDeque<(Token, bool)>) {
+        let reach = self.reach();
+        while let Some(offset) = self.waiting.pop_front_if(|offset| *offset < reach) {
+            let token = Token {
+                generation: self.generation,
+                id: offset as u64,
+            };
+            ready.push_back((token, self.suspects(offset)));
+        }
+    }
+
+    fn due(&mut self) -> Option<Mark> {
+        let mark = self.unconfirmed(self.window.position()? + REACH_AHEAD)?;
+        self.asked = mark.reach;
+        Some(mark)
+    }
+
+    /// What is to be committed when the partition is given up: deliveries go no further than they went.
+    fn last(&self) -> Option<Mark> {
+        self.unconfirmed(self.window.position()?)
+    }
+
+    /// What is to be committed if deliveries reach so far, unless it is confirmed already.
+    fn unconfirmed(&self, reach: i64) -> Option<Mark> {
+        let mark = Mark {
+            offset: self.window.committable()?,
+            reach: reach.max(self.suspect_below.unwrap_or(0)),
+        };
+        (self.committed != Some(mark)).then_some(mark)
+    }
+}
+
+impl<'a> Origin<'a> {
+    /// Where the delivery of a token was read.
+    pub(super) fn of(token: Token, topic: &'a str) -> Self {
+        Origin {
+            topic,
+            partition: partition(token),
+            offset: token.id as i64,
+        }
+    }
+}
+
+fn generation(assignment: u32, partition: i32) -> u64 {
+    (u64::from(assignment) << 32) | u64::from(partition as u32)
+}
+
+fn partition(token: Token) -> i32 {
+    token.generation as u32 as i32
+}
+
+/// How far the reach is committed ahead of the last delivery. After a crash up to this many messages of a partition
+/// count as possible repeats that are none; and after so many deliveries without a commit the next waits for one.
+const REACH_AHEAD: i64 = 1_000;
+
+/// One delivery that is never settled holds the commit back while others behind it are settled. All of those come
+/// again after a crash, so there is an end to it: reading stops, which shows as lag.
+const WINDOW_MAX: usize = 100_000;

@@ -1,0 +1,192 @@
+//! What happens when partitions come and go. The client library calls here while the reader polls it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionListElem as Element;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::Logs;
+use super::lanes::{Mark, Past};
+use super::metric;
+use super::subscribe::Reading;
+
+/// The member of a consumer group that one reader is.
+pub(super) struct Group {
+    reading: Arc<Reading>,
+    paused: AtomicBool,
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Logs.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Logs.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Group {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => self.assign(consumer, partitions),
+            Rebalance::Revoke(partitions) => self.revoke(consumer, partitions),
+            Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed"),
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn new(reading: Arc<Reading>) -> Self {
+        Group {
+            reading,
+            paused: AtomicBool::new(false),
+        }
+    }
+
+    /// Stops fetching; polling then serves the group alone.
+    pub(super) fn pause(&self, consumer: &BaseConsumer<Self>) {
+        if !self.paused.swap(true, Ordering::Relaxed) {
+            self.log_failure(consumer.pause(&self.partitions()));
+        }
+    }
+
+    /// Fetches again if it was paused. To resume what is not paused would fetch messages twice.
+    pub(super) fn resume(&self, consumer: &BaseConsumer<Self>) {
+        if self.paused.swap(false, Ordering::Relaxed) {
+            self.log_failure(consumer.resume(&self.partitions()));
+        }
+    }
+
+    fn partitions(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in self.reading.lanes().partitions() {
+            list.add_partition(self.reading.topic(), partition);
+        }
+        list
+    }
+
+    fn log_failure(&self, result: KafkaResult<()>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, topic = self.reading.topic(), "partitions could not be paused or resumed");
+        }
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        if partitions.count() == 0 {
+            return;
+        }
+        metric::rebalanced("assigned");
+        // What is new is not paused; the reader pauses all if it still has to.
+        self.resume(consumer);
+        let pasts: Vec<_> = match consumer.committed_offsets(partitions.clone(), ASK_WITHIN) {
+            Ok(committed) => committed
+                .elements()
+                .iter()
+                .map(|found| past(consumer, found))
+                .collect(),
+            Err(error) => {
+                tracing::warn!(%error, topic = self.reading.topic(), "what is committed is not known");
+                let unknown = |element: &Element<'_>| Past::unknown(element.partition());
+                partitions.elements().iter().map(unknown).collect()
+            }
+        };
+        self.reading.lanes().assign(pasts);
+    }
+
+    /// Commits what is settled of the partitions, and forgets them. Tokens of theirs are lost from now on.
+    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        metric::rebalanced("revoked");
+        // A pause would outlive the assignment.
+        self.resume(consumer);
+        let revoked = partitions.elements();
+        let marks = self
+            .reading
+            .lanes()
+            .revoke(revoked.iter().map(Element::partition));
+        // Of partitions that others have by now, nothing may be committed, and the broker would refuse it.
+        if !consumer.assignment_lost() {
+            self.commit(consumer, &marks);
+        }
+    }
+
+    /// Commits each partition's mark and waits for the broker. False if that failed, which is harmless.
+    ///
+    /// It waits because the library tells the outcome of an asynchronous commit to nobody.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, marks: &[(i32, Mark)]) -> bool {
+        if marks.is_empty() {
+            return true;
+        }
+        let committed = self
+            .offsets(marks)
+            .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
+        metric::committed(marks.len(), if committed.is_ok() { "ok" } else { "failed" });
+        committed
+            .inspect_err(
+                |error| tracing::warn!(%error, topic = self.reading.topic(), "offsets were not committed"),
+            )
+            .is_ok()
+    }
+
+    /// Offsets to commit, each with its reach as metadata.
+    fn offsets(&self, marks: &[(i32, Mark)]) -> KafkaResult<TopicPartitionList> {
+        let mut offsets = TopicPartitionList::with_capacity(marks.len());
+        for (partition, mark) in marks {
+            let mut element = offsets.add_partition(self.reading.topic(), *partition);
+            element.set_offset(Offset::Offset(mark.offset))?;
+            element.set_metadata(mark.reach.to_string());
+        }
+        Ok(offsets)
+    }
+}
+
+/// Reads what a group has committed for a partition.
+///
+/// Nothing committed says that nothing was ever delivered, since the reach is committed first. An offset without a
+/// reach was committed by someone else, an operator say: then all that is there may be a repeat.
+fn past(consumer: &BaseConsumer<Group>, found: &Element<'_>) -> Past {
+    let partition = found.partition();
+    let Offset::Offset(offset) = found.offset() else {
+        let unknown = Past::unknown(partition);
+        return if found.error().is_ok() {
+            Past {
+                suspect_below: Some(0),
+                ..unknown
+            }
+        } else {
+            unknown
+        };
+    };
+    if let Some(mark) = mark(found) {
+        return Past {
+            partition,
+            committed: Some(mark),
+            suspect_below: Some(mark.reach),
+        };
+    }
+    let client = consumer.client();
+    let watermarks = client.fetch_watermarks(found.topic(), partition, ASK_WITHIN);
+    let suspect_below = watermarks.ok().map(|(_, high)| high);
+    Past {
+        partition,
+        committed: Some(Mark { offset, reach: 0 }),
+        suspect_below,
+    }
+}
+
+fn mark(element: &Element<'_>) -> Option<Mark> {
+    let Offset::Offset(offset) = element.offset() else {
+        return None;
+    };
+    let reach = element.metadata().parse().ok()?;
+    Some(Mark { offset, reach })
+}
+
+/// Whoever polls is away from its client for so long at most, which is well within every limit on that.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
