@@ -1,9 +1,12 @@
 //! What tests of sagas and of adapters share.
 //!
 //! Every adapter of a port passes the same [suite]. `saga_core::memory` is the executable specification, and passes
-//! them first. [`TcpProxy`] stands between a client and its server, to cut and to stall what is between them.
+//! them first. [`TcpProxy`] stands between a client and its server, to cut and to stall what is between them;
+//! [`KafkaProxy`] is one for Kafka.
 
+mod kafka;
 mod proxy;
 pub mod suite;
 
+pub use kafka::KafkaProxy;
 pub use proxy::{TcpProxy, Toward};
