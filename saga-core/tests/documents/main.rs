@@ -2,6 +2,7 @@
 //!
 //! If the code is right and a document is not, write the document anew and read what changed:
 //! `SAGA_UPDATE_DOCS=1 cargo test -p saga-core --test documents`
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fence;
 mod wire;
