@@ -16,7 +16,7 @@ use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
 use saga_core::port::TransportError;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 
@@ -34,6 +34,18 @@ enum State {
     Away(TransportError),
     Up(Arc<Line>),
     Closed,
+}
+
+impl State {
+    /// Whether waiting would not change it. A connection that just ended is still up here until its supervisor has
+    /// noticed.
+    fn is_settled(&self) -> bool {
+        match self {
+            State::Up(line) => line.is_alive(),
+            State::Away(why) => !why.is_temporary(),
+            State::Closed => true,
+        }
+    }
 }
 
 impl Link {
@@ -56,10 +68,10 @@ impl Link {
     /// Cancel safe.
     pub(super) async fn line(&self, until: Instant) -> Result<Arc<Line>, TransportError> {
         let mut states = self.state.subscribe();
-        let settled = states.wait_for(|state| !matches!(state, State::Away(TransportError::Temporary(_))));
-        let _ = timeout_at(until, settled).await;
+        let _ = timeout_at(until, states.wait_for(State::is_settled)).await;
         match states.borrow().clone() {
-            State::Up(line) => Ok(line),
+            State::Up(line) if line.is_alive() => Ok(line),
+            State::Up(_) => Err(TransportError::Temporary("the connection was just lost".into())),
             State::Away(why) => Err(why),
             State::Closed => Err(TransportError::Permanent("the transport was closed".into())),
         }
@@ -110,7 +122,7 @@ async fn hold(
     tracing::info!(role, "connected to RabbitMQ");
     turn(state, State::Up(line.clone()));
     let why = line.watch(events).await;
-    line.cut();
+    line.doom();
     why
 }
 
@@ -129,7 +141,7 @@ fn turn(state: &watch::Sender<State>, next: State) {
 pub(super) struct Line {
     connection: Connection,
     cord: Cord,
-    doomed: Notify,
+    doomed: watch::Sender<bool>,
     blocked: watch::Sender<bool>,
 }
 
@@ -153,7 +165,7 @@ impl Line {
         let connection =
             timeout(config.deadline, dialling).await.unwrap_or_else(|_| Err(late("the handshake")))?;
         let events = connection.events_listener().boxed();
-        let (doomed, blocked) = (Notify::new(), watch::Sender::new(false));
+        let (doomed, blocked) = (watch::Sender::new(false), watch::Sender::new(false));
         Ok((Arc::new(Line { connection, cord, doomed, blocked }), events))
     }
 
@@ -162,6 +174,7 @@ impl Line {
     /// Events are hints, the state is the truth, and it is looked at again every second.
     async fn watch(&self, mut events: BoxStream<'static, Event>) -> TransportError {
         let mut why = "the connection ended".to_owned();
+        let mut doomed = self.doomed.subscribe();
         let mut look = interval(LOOK_EVERY);
         while self.connection.status().connected() {
             tokio::select! {
@@ -171,7 +184,7 @@ impl Line {
                     Event::ConnectionUnblocked => self.block(None),
                     _ => {}
                 },
-                () = self.doomed.notified() => {
+                _ = doomed.wait_for(|doomed| *doomed) => {
                     why = "it did not answer in time".to_owned();
                     break;
                 }
@@ -218,8 +231,7 @@ impl Line {
     ) -> lapin::Result<T> {
         timeout_at(until, asking).await.unwrap_or_else(|_| {
             tracing::warn!(what, "RabbitMQ did not answer in time, dropping the connection");
-            self.doomed.notify_one();
-            self.cut();
+            self.doom();
             Err(late(what))
         })
     }
@@ -227,10 +239,16 @@ impl Line {
     async fn close(&self, patience: Duration) {
         let goodbye = self.connection.close(GOODBYE, "closed".into());
         let _ = timeout(patience, goodbye).await;
-        self.cut();
+        self.doom();
     }
 
-    fn cut(&self) {
+    fn is_alive(&self) -> bool {
+        !*self.doomed.borrow() && self.connection.status().connected()
+    }
+
+    /// Ends the connection at once, and whatever waits on it.
+    fn doom(&self) {
+        self.doomed.send_replace(true);
         self.cord.cut();
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Ledger {
     dead_letters: Destination,
     publisher: Arc<Publisher>,
     deadline: Duration,
-    lane: Mutex<Option<Lane>>,
+    lane: Arc<Mutex<Option<Lane>>>,
 }
 
 /// One channel of a subscription, and the deliveries that came over it and are not settled.
@@ -81,7 +81,7 @@ impl Settler for Ledger {
 impl Ledger {
     pub(super) fn new(source: Destination, publisher: Arc<Publisher>, deadline: Duration) -> Self {
         let dead_letters = source.dead_letters();
-        let lane = Mutex::new(None);
+        let lane = Arc::new(Mutex::new(None));
         Ledger { source, dead_letters, publisher, deadline, lane }
     }
 
@@ -131,7 +131,7 @@ impl Ledger {
     }
 
     /// Publishes copies to the dead letters, and says which deliveries may now be acked: those whose copy is
-    /// confirmed. The others stay as they are.
+    /// confirmed. The others are given back after a while.
     async fn bury(&self, dead: &[(usize, Token, &str)], results: &mut Results) -> Vec<Word> {
         let (mut words, mut letters) = (Vec::new(), Vec::new());
         for &(place, token, reason) in dead {
@@ -144,15 +144,21 @@ impl Ledger {
             }
         }
         let until = Instant::now() + self.deadline;
-        let mut published = self.publisher.publish(&letters, until).await.into_iter();
-        words.retain(|word| match published.next() {
-            Some(Err(error)) => {
-                results[word.place] = Err(SettleError::Failed(error.to_string()));
-                false
+        let published = self.publisher.publish(&letters, until).await;
+        let (mut buried, mut unburied) = (Vec::new(), Vec::new());
+        for (word, result) in words.into_iter().zip(published) {
+            match result {
+                Ok(()) => buried.push(word),
+                Err(error) => {
+                    results[word.place] = Err(SettleError::Failed(error.to_string()));
+                    unburied.push(word.token);
+                }
             }
-            Some(Ok(())) | None => true,
-        });
-        words
+        }
+        if !unburied.is_empty() {
+            self.give_back_later(unburied);
+        }
+        buried
     }
 
     fn letter(&self, token: Token, reason: &str) -> Option<DeadLetter<'_>> {
@@ -163,9 +169,29 @@ impl Ledger {
         Some(DeadLetter { queue: &self.dead_letters, properties, body: held.body.clone() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Lane>> {
-        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives back what could not be buried, unless it is settled meanwhile. After a pause, because it comes again at
+    /// once and most likely fails again.
+    fn give_back_later(&self, tokens: Vec<Token>) {
+        let lane = Arc::downgrade(&self.lane);
+        tokio::spawn(async move {
+            tokio::time::sleep(GIVE_BACK_AFTER).await;
+            let Some(lane) = lane.upgrade() else { return };
+            let mut lane = lock(&lane);
+            if let Some(lane) = lane.as_mut() {
+                let ours = tokens.into_iter().filter(|token| lane.strike(*token));
+                let releases: Vec<_> = ours.map(|token| Frame::Release(token.id)).collect();
+                drop(lane.queue(&releases));
+            }
+        });
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Lane>> {
+        lock(&self.lane)
+    }
+}
+
+fn lock(lane: &Mutex<Option<Lane>>) -> MutexGuard<'_, Option<Lane>> {
+    lane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A frame that is queued; the future ends when it is written.
@@ -259,6 +285,10 @@ impl Outgoing for DeadLetter<'_> {
         &self.body
     }
 }
+
+/// Long enough to keep a message that cannot be buried from going round and round, short enough to notice that it
+/// can be buried again.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,201 @@
+//! Connections that are cut, silent, or not there yet. Nothing hangs, nothing confirmed is lost.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use saga_broker::rabbitmq::RabbitMq;
+use saga_core::id::{Destination, MessageId};
+use saga_core::port::{PublishError, SettleError, Transport};
+use saga_testkit::Toward;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::common::{acks, envelopes, place, publish, reader, receive, rounds};
+
+#[tokio::test]
+async fn a_broker_that_comes_up_late_is_waited_for() {
+    let place = place!();
+    place.proxy.refuse();
+    let client = RabbitMq::new(place.config());
+    let here = place.unique("late");
+    let declaring = client.declare(std::slice::from_ref(&here));
+    let (declared, ()) = tokio::join!(declaring, async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        place.proxy.allow();
+    });
+    declared.unwrap();
+    publish(&client, &envelopes(&here, 1)).await;
+    place.sweep().await;
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_at_once_and_do_not_end_the_attempts() {
+    let place = place!();
+    let url = format!("amqp://nobody:wrong@{}/%2f", place.proxy.address());
+    let client = RabbitMq::new(saga_broker::rabbitmq::RabbitMqConfig::new(&url).unwrap());
+    let here = place.unique("stranger");
+    let declared = timeout(Duration::from_secs(5), client.declare(std::slice::from_ref(&here))).await;
+    assert!(!declared.unwrap().unwrap_err().is_temporary());
+    let results = client.publish(&envelopes(&here, 1)).await;
+    assert!(matches!(results[0], Err(PublishError::Temporary(_))), "credentials can be mended: {results:?}");
+}
+
+/// Confirms that never come: the wait ends with the deadline, and the next connection works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn confirms_that_are_swallowed_cost_one_deadline_each_and_leave_nothing_behind() {
+    let place = place!();
+    let deadline = Duration::from_millis(400);
+    let client = RabbitMq::new(place.config().deadline(deadline));
+    let here = place.unique("swallowed");
+    client.declare(std::slice::from_ref(&here)).await.unwrap();
+    let mut threads = 0;
+    for round in 0..rounds(12, 300) {
+        publish(&client, &envelopes(&here, 3)).await;
+        place.proxy.stall(Toward::Client);
+        let began = Instant::now();
+        let results = client.publish(&envelopes(&here, 3)).await;
+        assert!(began.elapsed() < deadline + Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(results.iter().all(|result| matches!(result, Err(PublishError::Unknown(_)))), "{results:?}");
+        place.proxy.resume();
+        // The client library has one thread for each connection.
+        match round {
+            2 => threads = library_threads(),
+            _ if round > 2 => assert!(library_threads() <= threads + 2, "connections pile up"),
+            _ => {}
+        }
+    }
+    place.sweep().await;
+}
+
+/// A peer that takes connections and never says a word, such as a load balancer without a broker behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_peer_does_not_pile_up_connections() {
+    let place = place!();
+    place.proxy.stall(Toward::Client);
+    let before = library_threads();
+    let client = RabbitMq::new(place.config().deadline(Duration::from_millis(50)));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(place.proxy.connections() > 8, "it goes on trying");
+    assert!(library_threads() <= before + 8, "{} threads, {before} before", library_threads());
+    place.proxy.resume();
+    drop(client);
+    place.sweep().await;
+}
+
+/// The client library's own recovery hangs for ever in most runs of this.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishing_under_load_over_many_cuts_never_hangs_and_loses_nothing_confirmed() {
+    let place = place!();
+    let (client, here) = place.client("load").await;
+    let client = Arc::new(client);
+    let (progress, mut confirmed_batches) = watch::channel(0);
+    let publishers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(publish_for_ever(client.clone(), here.clone(), progress.clone())))
+        .collect();
+    for cut in 0..rounds(60, 600) {
+        // Each connection confirms something before it is cut, and is cut at another moment after that.
+        confirmed_batches.mark_unchanged();
+        let confirming = timeout(Duration::from_secs(12), confirmed_batches.changed());
+        confirming.await.expect("publishing hangs").unwrap();
+        tokio::time::sleep(Duration::from_micros(cut as u64 * 1300 % 20_000)).await;
+        place.proxy.cut_all();
+    }
+    drop(confirmed_batches);
+    let mut confirmed = HashSet::new();
+    for publisher in publishers {
+        confirmed.extend(publisher.await.unwrap());
+    }
+    assert_all_arrive(&client, &here, confirmed).await;
+    place.sweep().await;
+}
+
+/// Publishes until nobody looks at the progress, and returns what was confirmed.
+async fn publish_for_ever(
+    client: Arc<RabbitMq>,
+    here: Destination,
+    progress: watch::Sender<usize>,
+) -> Vec<MessageId> {
+    let mut confirmed = Vec::new();
+    while !progress.is_closed() {
+        let batch = envelopes(&here, 40);
+        let publishing = timeout(Duration::from_secs(12), client.publish(&batch));
+        let results = publishing.await.expect("a publish hangs");
+        for (envelope, result) in batch.iter().zip(&results) {
+            match result {
+                Ok(()) => confirmed.push(envelope.id),
+                Err(PublishError::Permanent(why)) => panic!("{why}"),
+                Err(_) => {}
+            }
+        }
+        if results.iter().all(Result::is_ok) {
+            progress.send_modify(|batches| *batches += 1);
+        }
+    }
+    confirmed
+}
+
+async fn assert_all_arrive(client: &RabbitMq, here: &Destination, mut missing: HashSet<MessageId>) {
+    let mut reader = reader(client, here, 1000).await;
+    while !missing.is_empty() {
+        let received = timeout(Duration::from_secs(5), reader.receive(1000)).await;
+        let Ok(deliveries) = received else {
+            panic!("{} confirmed messages are lost", missing.len());
+        };
+        let deliveries = deliveries.unwrap();
+        for delivery in &deliveries {
+            missing.remove(&delivery.envelope.id);
+        }
+        assert!(reader.settler().settle(&acks(&deliveries)).await.iter().all(Result::is_ok));
+    }
+}
+
+/// A settlement that cannot be written must not wait for the network.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settling_and_declaring_into_silence_end_within_their_deadline() {
+    let place = place!();
+    let deadline = Duration::from_millis(400);
+    let client = RabbitMq::new(place.config().deadline(deadline));
+    let here = place.unique("silence");
+    client.declare(std::slice::from_ref(&here)).await.unwrap();
+    publish(&client, &envelopes(&here, 10)).await;
+    let mut reader = reader(&client, &here, 10).await;
+    let deliveries = receive(&mut *reader, 10).await;
+    place.proxy.stall(Toward::Server);
+    place.proxy.stall(Toward::Client);
+    let began = Instant::now();
+    let settled = reader.settler().settle(&acks(&deliveries)).await;
+    assert!(settled.iter().all(|result| matches!(result, Ok(()) | Err(SettleError::Lost))), "{settled:?}");
+    assert!(client.declare(std::slice::from_ref(&here)).await.unwrap_err().is_temporary());
+    assert!(began.elapsed() < deadline * 2 + Duration::from_secs(1), "{:?}", began.elapsed());
+
+    place.proxy.resume();
+    publish_when_back(&client, &here).await;
+    receive(&mut *reader, 1).await;
+    place.sweep().await;
+}
+
+async fn publish_when_back(client: &RabbitMq, here: &Destination) {
+    let publishing = async { while client.publish(&envelopes(here, 1)).await[0].is_err() {} };
+    timeout(Duration::from_secs(5), publishing).await.expect("publishing recovers");
+}
+
+#[tokio::test]
+async fn a_closed_transport_says_so_and_keeps_its_outbox() {
+    let place = place!();
+    let (client, here) = place.client("closed").await;
+    let mut reader = reader(&client, &here, 1).await;
+    client.close().await;
+    let published = client.publish(&envelopes(&here, 1)).await;
+    assert!(matches!(published[0], Err(PublishError::Temporary(_))), "{published:?}");
+    assert!(reader.receive(1).await.is_err());
+    assert!(!reader.receive(1).await.unwrap_err().is_temporary());
+    place.sweep().await;
+}
+
+/// How many threads of the client library this process has.
+fn library_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("lapin")).count()
+}
