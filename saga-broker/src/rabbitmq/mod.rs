@@ -18,6 +18,7 @@
 mod config;
 mod connection;
 mod error;
+mod line;
 mod metric;
 mod properties;
 mod publish;

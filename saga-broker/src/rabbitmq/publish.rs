@@ -11,8 +11,9 @@ use saga_core::port::PublishError;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{Line, Link};
+use super::connection::Link;
 use super::error::refuses_the_message;
+use super::line::Line;
 use super::{metric, properties};
 
 /// What can be published: an envelope, or a message on its way to the dead letters.

@@ -14,7 +14,7 @@ use saga_core::id::Destination;
 use saga_core::port::{SettleError, Settlement, Settler, Token};
 use tokio::time::Instant;
 
-use super::connection::Line;
+use super::line::Line;
 use super::publish::{Outgoing, Publisher};
 use super::{metric, properties};
 

@@ -12,8 +12,9 @@ use lapin::{Channel, Consumer, message};
 use saga_core::port::{Delivery, Settler, SubscribeOptions, Subscription, Token, TransportError};
 use tokio::time::Instant;
 
-use super::connection::{Line, Link, Patience};
+use super::connection::{Link, Patience};
 use super::error::transport_error;
+use super::line::Line;
 use super::settle::{Held, Lane, Ledger};
 use super::{RabbitMqConfig, properties};
 

@@ -7,8 +7,8 @@ use saga_core::port::TransportError;
 use tokio::time::Instant;
 
 use super::RabbitMqConfig;
-use super::connection::Line;
 use super::error::{is_mismatch, transport_error};
+use super::line::Line;
 
 /// Declares a destination's queue and the queue of its dead letters.
 ///
