@@ -30,3 +30,4 @@ impl transport::Harness for Memory {
 }
 
 saga_testkit::transport_suite!(Memory);
+saga_testkit::runtime_suite!(Memory);
