@@ -3,33 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod broken;
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-
-use futures_util::FutureExt;
-use saga_testkit::suite::{Skipped, transport};
-
-use broken::{Broken, Flaw};
-
-macro_rules! found {
-    ($($flaw:ident { $($scenario:ident: $words:literal,)* })*) => {
-        $(
-            #[expect(non_snake_case, reason = "the test is called after the flaw")]
-            mod $flaw {
-                $(
-                    #[tokio::test(start_paused = true)]
-                    async fn $scenario() {
-                        let harness = super::Broken::new(super::Flaw::$flaw);
-                        super::assert_fails(super::transport::$scenario(&harness), $words).await;
-                    }
-                )*
-            }
-        )*
-    };
-}
-
-found! {
+found! { saga_testkit::suite::transport, crate::broken::Broken::new;
     LosesEveryTenth {
         a_confirmed_message_outlives_its_publisher: "1 messages are lost",
         ten_thousand_messages_are_settled_in_any_order: "nothing arrives",
@@ -117,12 +95,4 @@ found! {
     ForgetsOnRestart {
         a_restart_keeps_confirmed_messages: "subscribing",
     }
-}
-
-/// The scenario must panic, and say these `words`.
-async fn assert_fails(scenario: impl Future<Output = Result<(), Skipped>>, words: &str) {
-    let panic = AssertUnwindSafe(scenario).catch_unwind().await.expect_err("the scenario finds the flaw");
-    let said = panic.downcast::<String>().map(|said| *said);
-    let said = said.or_else(|panic| panic.downcast::<&str>().map(|said| said.to_string())).expect("words");
-    assert!(said.contains(words), "the scenario fails at another step: {said}");
 }

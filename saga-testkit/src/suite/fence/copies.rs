@@ -52,6 +52,7 @@ pub async fn many_copies_of_a_command_run_it_once<H: Harness>(harness: &H) -> Re
             if state.is_none() {
                 harness.write(&mut tx, "stock", copy as i64).await;
             }
+            tokio::task::yield_now().await;
             commit(fence, tx, &key, Some(FenceState::Closed)).await;
             state
         });
@@ -80,6 +81,7 @@ pub async fn transactions_over_the_same_keys_do_not_deadlock<H: Harness>(harness
                 .map(|(_, key)| key.clone())
                 .collect();
             let (tx, _) = fence.begin(&mine).await.expect("beginning");
+            tokio::task::yield_now().await;
             let closed = |key| FenceWrite { key, state: Some(FenceState::Closed), reply: None };
             let writes: Vec<FenceWrite> = mine.into_iter().map(closed).collect();
             fence.commit(tx, &writes, LONG).await.expect("committing");
@@ -87,7 +89,7 @@ pub async fn transactions_over_the_same_keys_do_not_deadlock<H: Harness>(harness
     });
     join_all(working).await;
     for key in &keys {
-        assert_eq!(row(&fences[0], key).await, Some(FenceState::Closed));
+        assert_eq!(row(&fences[0], key).await, Some(FenceState::Closed), "each row is written");
     }
     Ok(())
 }
@@ -97,16 +99,20 @@ pub async fn runs_are_counted_until_they_are_forgotten<H: Harness>(harness: &H) 
     let fence = harness.connect().await;
     let mut keys = [fence_key("first"), fence_key("second")];
     keys.sort();
-    assert_eq!(fence.count_runs(&keys).await.expect("counting"), [1, 1]);
+    assert_eq!(fence.count_runs(&keys).await.expect("counting"), [1, 1], "a first run");
     let (tx, _) = begin(&fence, &keys[0]).await;
-    assert_eq!(fence.count_runs(&keys).await.expect("counting beside a transaction"), [2, 2]);
+    assert_eq!(fence.count_runs(&keys).await.expect("counting"), [2, 2], "counting beside a transaction");
     drop(tx);
-    assert_eq!(fence.count_runs(&keys[1..]).await.expect("counting"), [3]);
+    assert_eq!(fence.count_runs(&keys[1..]).await.expect("counting"), [3], "a third run");
     assert_eq!(row(&fence, &keys[0]).await, None, "a count is no fence row");
 
     fence.forget_runs(&keys[..1]).await.expect("forgetting");
     fence.forget_runs(&keys[..1]).await.expect("forgetting again");
-    assert_eq!(harness.connect().await.count_runs(&keys).await.expect("counting"), [1, 4]);
+    assert_eq!(
+        harness.connect().await.count_runs(&keys).await.expect("counting"),
+        [1, 4],
+        "the first is forgotten"
+    );
     Ok(())
 }
 

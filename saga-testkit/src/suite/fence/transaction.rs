@@ -57,7 +57,7 @@ pub async fn participants_do_not_share_their_rows<H: Harness>(harness: &H) -> Re
     let other = FenceKey { participant, ..key.clone() };
     let (tx, _) = begin(&fence, &key).await;
     commit(&fence, tx, &key, Some(FenceState::Closed)).await;
-    assert_eq!(row(&fence, &other).await, None);
+    assert_eq!(row(&fence, &other).await, None, "the row of another participant");
     Ok(())
 }
 
@@ -68,8 +68,8 @@ pub async fn what_a_handler_writes_commits_with_the_row<H: Harness>(harness: &H)
     let (mut tx, _) = begin(&fence, &key).await;
     harness.write(&mut tx, "stock", 7).await;
     commit(&fence, tx, &key, Some(FenceState::Applied(Payload::default()))).await;
-    assert_eq!(harness.read("stock").await, Some(7));
-    assert_eq!(harness.read("nothing").await, None);
+    assert_eq!(harness.read("stock").await, Some(7), "what was committed");
+    assert_eq!(harness.read("nothing").await, None, "what nobody wrote");
     Ok(())
 }
 
@@ -81,8 +81,8 @@ pub async fn a_dropped_transaction_leaves_nothing<H: Harness>(harness: &H) -> Re
     fence.savepoint(&mut tx).await.expect("a savepoint");
     harness.write(&mut tx, "stock", 7).await;
     drop(tx);
-    assert_eq!(row(&fence, &key).await, None);
-    assert_eq!(harness.read("stock").await, None);
+    assert_eq!(row(&fence, &key).await, None, "no row is left");
+    assert_eq!(harness.read("stock").await, None, "no write is left");
     Ok(())
 }
 
@@ -107,7 +107,7 @@ pub async fn a_rollback_loses_what_the_handler_wrote_and_keeps_the_row<H: Harnes
     harness.write(&mut tx, "after", 5).await;
     commit(&fence, tx, &key, refused.clone()).await;
 
-    assert_eq!(row(&fence, &key).await, refused);
+    assert_eq!(row(&fence, &key).await, refused, "the row is kept");
     let names = ["before", "between", "refused", "refused again", "after"];
     let mut values = Vec::new();
     for name in names {
@@ -164,7 +164,7 @@ pub async fn a_reply_is_sent_only_if_its_transaction_commits<H: Harness>(harness
     let (tx, _) = begin(&fence, &key).await;
     assert!(fence.claim(10, LONG).await.expect("claiming").is_empty());
     drop(tx);
-    assert_eq!(row(&fence, &key).await, None);
+    assert_eq!(row(&fence, &key).await, None, "no row is left");
 
     let reply = OutboxRow { claimed: true, ..outbox_row("done") };
     let (tx, _) = begin(&fence, &key).await;
@@ -174,7 +174,7 @@ pub async fn a_reply_is_sent_only_if_its_transaction_commits<H: Harness>(harness
         fence.claim(10, LONG).await.expect("claiming").pop()
     })
     .await;
-    assert_eq!(sent.envelope, reply.envelope);
+    assert_eq!(sent.envelope, reply.envelope, "the reply");
     Ok(())
 }
 
@@ -190,8 +190,8 @@ pub async fn a_reply_that_is_too_large_fails_its_transaction<H: Harness>(harness
     let result = fence.commit(tx, &[write], LONG).await;
     assert!(matches!(result, Err(StoreError::Rejected(_))), "a reply over the limit: {result:?}");
 
-    assert_eq!(row(&fence, &key).await, None);
-    assert_eq!(harness.read("stock").await, None);
-    assert_eq!(fence.backlog().await.expect("the backlog").unsent, 0);
+    assert_eq!(row(&fence, &key).await, None, "no row is left");
+    assert_eq!(harness.read("stock").await, None, "no write is left");
+    assert_eq!(fence.backlog().await.expect("the backlog").unsent, 0, "no reply is left");
     Ok(())
 }

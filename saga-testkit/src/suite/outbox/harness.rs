@@ -29,7 +29,7 @@ pub trait Harness: Send + Sync + Sized + 'static {
 }
 
 /// The outbox of the orchestrator's store.
-pub struct OfStore<H>(H);
+pub struct OfStore<H>(pub H);
 
 #[async_trait]
 impl<H: store::Harness> Harness for OfStore<H> {
@@ -57,7 +57,7 @@ impl<H: store::Harness> Harness for OfStore<H> {
 }
 
 /// The outbox of a participant's fence.
-pub struct OfFence<H>(H);
+pub struct OfFence<H>(pub H);
 
 #[async_trait]
 impl<H: fence::Harness> Harness for OfFence<H> {

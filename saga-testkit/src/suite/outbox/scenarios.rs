@@ -21,7 +21,7 @@ pub async fn a_row_is_claimed_as_it_was_inserted<H: Harness>(harness: &H) -> Res
     harness.insert(&inserted, LONG).await;
 
     let claimed = claim(&outbox, 10).await;
-    assert_eq!(claimed.len(), 2);
+    assert_eq!(claimed.len(), 2, "both rows are due");
     for row in inserted {
         let found = claimed.iter().find(|claimed| claimed.id == row.id).expect("the row is claimed");
         assert_eq!(found.envelope, row.envelope, "the message comes back as it was");
@@ -39,12 +39,12 @@ pub async fn a_claim_lasts_as_long_as_its_lease<H: Harness>(harness: &H) -> Resu
 
     harness.insert(std::slice::from_ref(&abandoned), SHORT).await;
     let expired = eventually("a row whose claim has ended", async || claim(&outbox, 10).await.pop()).await;
-    assert_eq!(expired.id, abandoned.id);
+    assert_eq!(expired.id, abandoned.id, "the row of a short claim");
     assert_eq!(claim(&outbox, 10).await, [], "all rows are claimed");
 
     outbox.postpone(&[cold.id], Duration::ZERO, "for this test").await.expect("postponing");
     let short = outbox.claim(10, SHORT).await.expect("claiming");
-    assert_eq!(ids(&short), [cold.id]);
+    assert_eq!(ids(&short), [cold.id], "a row that was given back");
     eventually("a row whose lease has ended", async || claim(&outbox, 10).await.pop()).await;
     Ok(())
 }
@@ -63,6 +63,7 @@ pub async fn relays_share_the_rows<H: Harness>(harness: &H) -> Result<(), Skippe
                 return mine;
             }
             mine.extend(claimed);
+            assert!(mine.len() <= 200, "a row is claimed twice");
         }
     });
     let claimed = join_all(claiming).await.concat();
@@ -84,7 +85,7 @@ pub async fn a_row_is_deleted_by_its_own_id<H: Harness>(harness: &H) -> Result<(
     outbox.delete(&[first.id, RandomIds.row()]).await.expect("deleting");
     outbox.delete(&[first.id]).await.expect("deleting again");
     outbox.delete(&[]).await.expect("deleting nothing");
-    assert_eq!(ids(&claim(&outbox, 10).await), [second.id]);
+    assert_eq!(ids(&claim(&outbox, 10).await), [second.id], "the other row stays");
     Ok(())
 }
 
@@ -94,13 +95,13 @@ pub async fn a_postponed_row_is_due_later<H: Harness>(harness: &H) -> Result<(),
     let rows = [row("soon"), row("later"), row("gone")];
     let [soon, later, gone] = [rows[0].id, rows[1].id, rows[2].id];
     harness.insert(&rows, LONG).await;
-    assert_eq!(claim(&outbox, 10).await.len(), 3);
+    assert_eq!(claim(&outbox, 10).await.len(), 3, "all rows are due");
     outbox.delete(&[gone]).await.expect("deleting");
     outbox.postpone(&[later, gone], LONG, "no route").await.expect("postponing");
     outbox.postpone(&[soon], SHORT, "a reason with a zero \u{0} and ☃").await.expect("postponing");
 
     let due = eventually("a row whose pause is over", async || claim(&outbox, 10).await.pop()).await;
-    assert_eq!(due.id, soon);
+    assert_eq!(due.id, soon, "the row of a short pause");
     assert_eq!(claim(&outbox, 10).await, [], "a row whose pause lasts");
     assert_eq!(outbox.backlog().await.expect("the backlog").unsent, 2, "a postponed row is not sent");
     Ok(())
@@ -116,8 +117,8 @@ pub async fn a_row_that_is_set_aside_is_dead<H: Harness>(harness: &H) -> Result<
         outbox.set_aside(&aside).await.expect("setting aside, and again");
     }
     let backlog = outbox.backlog().await.expect("the backlog");
-    assert_eq!((backlog.unsent, backlog.dead), (1, 1));
-    assert_eq!(ids(&claim(&outbox, 10).await), [rows[1].id]);
+    assert_eq!((backlog.unsent, backlog.dead), (1, 1), "one row waits and one is dead");
+    assert_eq!(ids(&claim(&outbox, 10).await), [rows[1].id], "the row that is alive");
     Ok(())
 }
 
@@ -129,7 +130,7 @@ pub async fn the_backlog_counts_and_ages<H: Harness>(harness: &H) -> Result<(), 
     harness.insert(&rows, LONG).await;
     let oldest = eventually("ages grow", async || {
         let backlog = outbox.backlog().await.expect("the backlog");
-        assert_eq!((backlog.unsent, backlog.dead), (2, 0));
+        assert_eq!((backlog.unsent, backlog.dead), (2, 0), "two rows wait");
         backlog.oldest.filter(|oldest| *oldest >= SHORT)
     })
     .await;

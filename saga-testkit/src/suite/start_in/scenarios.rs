@@ -20,14 +20,14 @@ pub async fn a_start_commits_with_its_callers_transaction<H: Harness>(harness: &
     assert!(matches!(result, Ok(Committed::Stored)), "a start in a transaction: {result:?}");
     harness.commit(transaction).await;
 
-    assert_eq!(store.load(&[started.id]).await.expect("loading").sagas.len(), 1);
+    assert_eq!(store.load(&[started.id]).await.expect("loading").sagas.len(), 1, "the saga is there");
     let claimed = store.claim(10, LONG).await.expect("claiming");
     assert_eq!(
         claimed.iter().map(|row| row.id).collect::<Vec<_>>(),
         [hot.id],
         "its messages are not claimed"
     );
-    assert_eq!(store.due_timers(&[definition], 10, LONG).await.expect("timers").len(), 1);
+    assert_eq!(store.due_timers(&[definition], 10, LONG).await.expect("timers").len(), 1, "its timer is due");
     let moved = store.commit(&[next(started.id, 1)], LONG).await.remove(0);
     assert!(matches!(moved, Ok(Committed::Stored)), "it moves like any other: {moved:?}");
     Ok(())
@@ -44,7 +44,7 @@ pub async fn a_start_is_gone_with_its_callers_transaction<H: Harness>(harness: &
     let again = keyed(&definition, "order 7", 2);
     let result = store.commit(std::slice::from_ref(&again), LONG).await.remove(0);
     assert!(matches!(result, Ok(Committed::Stored)), "the key is free: {result:?}");
-    assert!(store.load(&[started.id]).await.expect("loading").sagas.is_empty());
+    assert!(store.load(&[started.id]).await.expect("loading").sagas.is_empty(), "no saga is left");
     assert!(store.claim(10, LONG).await.expect("claiming").is_empty(), "nothing is sent");
     Ok(())
 }
@@ -66,7 +66,7 @@ pub async fn a_transaction_outlives_a_key_that_is_taken<H: Harness>(harness: &H)
     assert!(matches!(result, Ok(Committed::Stored)), "a free key: {result:?}");
     harness.commit(transaction).await;
 
-    assert_eq!(store.load(&[free.id]).await.expect("loading").sagas.len(), 1);
+    assert_eq!(store.load(&[free.id]).await.expect("loading").sagas.len(), 1, "the saga is there");
     Ok(())
 }
 

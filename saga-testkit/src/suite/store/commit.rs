@@ -43,8 +43,8 @@ pub async fn several_transitions_are_stored_at_once<H: Harness>(harness: &H) -> 
     let started = Commit { journal: vec![entry(1), entry(2)], ..start(&client.definition) };
     client.store_one(&started).await;
     client.store_one(&Commit { journal: vec![entry(3), entry(4), entry(5)], ..next(started.id, 2) }).await;
-    assert_eq!(client.saga(started.id).await.version, 5);
-    assert_eq!(client.journal_length(started.id).await, 5);
+    assert_eq!(client.saga(started.id).await.version, 5, "a version for each transition");
+    assert_eq!(client.journal_length(started.id).await, 5, "a journal entry for each transition");
     client.store_one(&next(started.id, 5)).await;
     Ok(())
 }
@@ -88,9 +88,9 @@ pub async fn five_hundred_sagas_are_stored_at_once<H: Harness>(harness: &H) -> R
     let ids: Vec<SagaId> = starts.iter().map(|started| started.id).collect();
     let loaded: HashMap<SagaId, Stored> =
         client.load(&ids).await.into_iter().map(|stored| (stored.id, stored)).collect();
-    assert_eq!(loaded.len(), 500);
+    assert_eq!(loaded.len(), 500, "each saga is there");
     assert!(loaded.values().all(|stored| stored.version == 2), "each saga has started and moved");
-    assert_eq!(client.unsent().await, 1000);
+    assert_eq!(client.unsent().await, 1000, "two messages each");
     Ok(())
 }
 

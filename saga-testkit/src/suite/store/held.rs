@@ -42,7 +42,7 @@ pub async fn held_replies_are_read_by_those_who_know_their_definition<H: Harness
     client.store.hold(&replies).await.expect("holding");
 
     assert_eq!(sorted(&client.store, &[], 10).await, [], "who knows no definition reads nothing");
-    assert_eq!(sorted(&client.store, &[other], 10).await, [replies[1].clone()]);
+    assert_eq!(sorted(&client.store, &[other], 10).await, [replies[1].clone()], "who knows one");
     Ok(())
 }
 

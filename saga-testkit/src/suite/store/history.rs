@@ -28,7 +28,7 @@ pub async fn lists_are_newest_first_and_paged<H: Harness>(harness: &H) -> Result
         assert_eq!(page.len(), length, "a page of a list of 25");
         listed.extend(page.into_iter().map(|summary| summary.id));
     }
-    assert_eq!(listed, newest_first);
+    assert_eq!(listed, newest_first, "the newest first");
     Ok(())
 }
 
@@ -81,7 +81,7 @@ pub async fn a_saga_is_shown_with_its_journal<H: Harness>(harness: &H) -> Result
     client.store_one(&parked).await;
 
     let shown = client.store.show(started.id).await.expect("showing").expect("the saga is there");
-    assert_eq!(shown.stored, client.saga(started.id).await);
+    assert_eq!(shown.stored, client.saga(started.id).await, "as it is stored");
     let entries: Vec<_> = shown.journal.iter().map(|line| line.entry.clone()).collect();
     assert_eq!(entries, [entry(1), entry(2), entry(3)], "each transition as it was written");
     assert!(shown.journal.is_sorted_by_key(|line| line.at), "in the order of time");
@@ -96,7 +96,7 @@ pub async fn a_saga_is_shown_with_its_journal<H: Harness>(harness: &H) -> Result
         started: shown.journal[0].at,
         moved: shown.journal[2].at,
     };
-    assert_eq!(shown.summary, summary);
+    assert_eq!(shown.summary, summary, "as a list shows it");
     let nobody = client.store.show(RandomIds.saga()).await.expect("showing");
     assert!(nobody.is_none(), "a saga that does not exist");
     Ok(())
@@ -127,10 +127,10 @@ pub async fn health_counts_what_is_there<H: Harness>(harness: &H) -> Result<(), 
     .await;
     let (waiting, age) = health.oldest_waiting.expect("some saga waits");
     assert!(waiting == oldest.id && age >= AGE, "the saga that waits longest, and how long");
-    assert_eq!((health.unfinished, health.parked, health.held), (3, 1, 1));
+    assert_eq!((health.unfinished, health.parked, health.held), (3, 1, 1), "unfinished, parked and held");
     let left_alone = UnknownDefinition { definition: unknown, unfinished: 2 };
     assert_eq!(health.unknown, [left_alone], "what is left alone, with those that are parked");
-    assert_eq!(health.outbox, Backlog { unsent: 1, oldest: health.outbox.oldest, dead: 0 });
+    assert_eq!(health.outbox, Backlog { unsent: 1, oldest: health.outbox.oldest, dead: 0 }, "the outbox");
     Ok(())
 }
 

@@ -33,8 +33,8 @@ pub async fn a_lost_race_writes_nothing<H: Harness>(harness: &H) -> Result<(), S
     let unknown = client.commit(&[next(start(&client.definition).id, 1)]).await.remove(0);
     assert!(matches!(unknown, Err(CommitError::Conflict)), "a move of no saga: {unknown:?}");
 
-    assert_eq!(client.saga(started.id).await.state, "state 2");
-    assert_eq!(client.journal_length(started.id).await, 2);
+    assert_eq!(client.saga(started.id).await.state, "state 2", "no state of a lost race");
+    assert_eq!(client.journal_length(started.id).await, 2, "no transition of a lost race");
     assert!(client.store.claim(10, LONG).await.expect("claiming").is_empty(), "no message of a lost race");
     let due = client.store.due_timers(from_ref(&client.definition), 10, LONG).await;
     assert!(due.expect("timers").is_empty(), "no timer of a lost race");
@@ -83,8 +83,8 @@ pub async fn of_many_that_move_a_saga_one_wins<H: Harness>(harness: &H) -> Resul
         let lost = results.iter().filter(|result| matches!(result, Err(CommitError::Conflict))).count();
         assert_eq!((won, lost), (1, 7), "of eight, one moves the saga: {results:?}");
     }
-    assert_eq!(client.saga(started.id).await.version, 11);
-    assert_eq!(client.journal_length(started.id).await, 11);
+    assert_eq!(client.saga(started.id).await.version, 11, "ten moves");
+    assert_eq!(client.journal_length(started.id).await, 11, "ten transitions");
     assert_eq!(client.unsent().await, 10, "each winner's message, and no other");
     Ok(())
 }

@@ -55,7 +55,7 @@ pub async fn a_step_has_one_timer<H: Harness>(harness: &H) -> Result<(), Skipped
 
     let replaced =
         TimerDue { saga: started.id, step: step("replaced"), direction: Direction::Close, attempt: 2 };
-    assert_eq!(due(&client.store, from_ref(&client.definition)).await, [replaced]);
+    assert_eq!(due(&client.store, from_ref(&client.definition)).await, [replaced], "the one timer");
     Ok(())
 }
 
@@ -67,7 +67,7 @@ pub async fn a_timer_is_left_to_who_took_it<H: Harness>(harness: &H) -> Result<(
     let known = [client.definition.clone()];
 
     let taken = client.store.due_timers(&known, 10, SHORT).await.expect("timers");
-    assert_eq!(taken.len(), 1);
+    assert_eq!(taken.len(), 1, "the timer is due");
     eventually("a timer whose lease has ended", async || due(&client.store, &known).await.pop()).await;
     assert_eq!(due(&client.store, &known).await, [], "a timer whose lease lasts");
 
@@ -93,8 +93,12 @@ pub async fn timers_of_unknown_definitions_are_left_alone<H: Harness>(harness: &
         "who knows another fingerprint takes nothing"
     );
     let taken = due(&client.store, &[changed, other]).await;
-    assert_eq!(taken.iter().map(|timer| timer.saga).collect::<Vec<_>>(), [batch[1].id]);
-    assert_eq!(due(&client.store, from_ref(&client.definition)).await.len(), 1);
+    assert_eq!(
+        taken.iter().map(|timer| timer.saga).collect::<Vec<_>>(),
+        [batch[1].id],
+        "the timer of who knows it"
+    );
+    assert_eq!(due(&client.store, from_ref(&client.definition)).await.len(), 1, "the other timer");
     Ok(())
 }
 
@@ -117,6 +121,7 @@ pub async fn workers_share_the_timers_that_are_due<H: Harness>(harness: &H) -> R
                 return mine;
             }
             mine.extend(taken);
+            assert!(mine.len() <= 100, "a timer is taken twice");
         }
     });
     let taken = join_all(taking).await.concat();

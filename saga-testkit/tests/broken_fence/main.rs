@@ -1,0 +1,65 @@
+//! The suite for fences can fail: each of these fences has one flaw, and scenarios find it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod broken;
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+found! { saga_testkit::suite::fence, crate::broken::Broken::new;
+    ForgetsRows {
+        every_state_comes_back_as_it_was_written: "what was written last",
+        a_second_copy_waits_and_sees_what_the_first_recorded: "sees what the first recorded",
+        many_copies_of_a_command_run_it_once: "of sixteen copies",
+        transactions_over_the_same_keys_do_not_deadlock: "each row is written",
+    }
+    LeavesPlaceholders {
+        a_key_without_an_outcome_leaves_no_row: "no row without an outcome",
+        several_keys_have_an_outcome_each: "the row of key 2",
+    }
+    SharesRows {
+        participants_do_not_share_their_rows: "the row of another participant",
+    }
+    ForgetsWrites {
+        what_a_handler_writes_commits_with_the_row: "what was committed",
+    }
+    CommitsWhatIsDropped {
+        a_dropped_transaction_leaves_nothing: "no row is left",
+        a_reply_is_sent_only_if_its_transaction_commits: "no row is left",
+    }
+    KeepsRefusedWrites {
+        a_rollback_loses_what_the_handler_wrote_and_keeps_the_row: "the values of",
+        several_keys_have_an_outcome_each: "the write of key 1",
+    }
+    RollsBackToTheBeginning {
+        a_rollback_loses_what_the_handler_wrote_and_keeps_the_row: "the values of",
+        several_keys_have_an_outcome_each: "the write of key 0",
+    }
+    NeverReplies {
+        a_reply_is_sent_only_if_its_transaction_commits: "a reply whose claim has ended",
+        several_keys_have_an_outcome_each: "a reply for each key",
+    }
+    DropsLargeReplies {
+        a_reply_that_is_too_large_fails_its_transaction: "a reply over the limit",
+    }
+    ReadsBeforeItWaits {
+        a_second_copy_waits_and_sees_what_the_first_recorded: "sees what the first recorded",
+        many_copies_of_a_command_run_it_once: "of sixteen copies",
+    }
+    DoesNotWait {
+        a_second_copy_waits_and_sees_what_the_first_recorded: "runs beside the first",
+    }
+    FailsWhenBusy {
+        transactions_over_the_same_keys_do_not_deadlock: "beginning",
+    }
+    ForgetsRuns {
+        runs_are_counted_until_they_are_forgotten: "counting beside a transaction",
+    }
+    NeverForgetsRuns {
+        runs_are_counted_until_they_are_forgotten: "forgotten",
+    }
+    StandsStill {
+        the_time_goes_on: "the time goes on",
+    }
+}

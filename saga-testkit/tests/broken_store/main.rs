@@ -1,0 +1,147 @@
+//! The suites for stores, outboxes and callers' transactions can fail: each of these stores has one flaw, and scenarios find it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod broken;
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+mod start_in;
+
+found! { saga_testkit::suite::store, crate::broken::Broken::new;
+    IgnoresVersions {
+        a_lost_race_writes_nothing: "a move from version 1 of 2",
+        a_batch_stored_twice_is_stored_once: "a start again",
+        of_many_that_move_a_saga_one_wins: "of eight, one moves the saga",
+        batches_that_cross_do_not_hinder_each_other: "each saga is moved once",
+    }
+    SendsForLosers {
+        a_lost_race_writes_nothing: "no message of a lost race",
+        a_lost_race_harms_no_other_of_its_batch: "the messages of those that were stored",
+        one_key_starts_one_saga: "nothing is sent",
+    }
+    ArmsForLosers {
+        a_lost_race_writes_nothing: "no timer of a lost race",
+    }
+    FailsWholeBatches {
+        a_lost_race_harms_no_other_of_its_batch: "saga 0 of a batch",
+        bad_data_is_refused_alone: "commit 0 of the batch",
+    }
+    StoresText {
+        a_saga_is_loaded_as_it_was_stored: "a saga that was started",
+    }
+    ShowsTheLastEntry {
+        several_transitions_are_stored_at_once: "a journal entry for each",
+        a_saga_is_shown_with_its_journal: "each transition as it was written",
+    }
+    ConfirmsAgain {
+        a_batch_stored_twice_is_stored_once: "a start again",
+    }
+    StopsAtManyCommits {
+        five_hundred_sagas_are_stored_at_once: "commit 256 of a batch",
+    }
+    TakesAnyBody {
+        bad_data_is_refused_alone: "a body over the limit",
+    }
+    IgnoresKeys {
+        one_key_starts_one_saga: "a key with the same input",
+        one_key_twice_in_a_batch_starts_one_saga: "one saga of the key",
+        of_many_that_start_one_key_one_wins: "one process starts the saga",
+    }
+    IgnoresInputs {
+        one_key_starts_one_saga: "a key with another input",
+    }
+    RegistersAnything {
+        a_definition_does_not_change_under_its_sagas: "registering a definition that changed",
+    }
+    StartsAnything {
+        a_start_needs_its_definition_registered: "an unknown definition",
+    }
+    FiresEarly {
+        a_timer_is_due_when_its_time_has_come: "the timers that are due",
+    }
+    NeverDropsTimers {
+        a_step_has_one_timer: "the one timer",
+    }
+    LeasesForNoTime {
+        a_timer_is_left_to_who_took_it: "a timer whose lease lasts",
+        workers_share_the_timers_that_are_due: "a timer is taken twice",
+    }
+    LeasesForEver {
+        a_timer_is_left_to_who_took_it: "a timer whose lease has ended",
+    }
+    IgnoresLimits {
+        workers_share_the_timers_that_are_due: "no more timers than were asked for",
+        held_replies_stay_until_they_are_dropped: "no more than was asked for",
+        lists_are_newest_first_and_paged: "a page of a list",
+    }
+    KnowsEverything {
+        timers_of_unknown_definitions_are_left_alone: "who knows no definition",
+        held_replies_are_read_by_those_who_know_their_definition: "who knows no definition",
+    }
+    HoldsTwice {
+        held_replies_stay_until_they_are_dropped: "what was held",
+    }
+    NeverDropsHeld {
+        held_replies_stay_until_they_are_dropped: "what was not dropped",
+    }
+    ListsBackwards {
+        lists_are_newest_first_and_paged: "a page of a list",
+    }
+    IgnoresFilters {
+        lists_show_what_was_asked_for: "name: Some",
+    }
+    ReportsNoHealth {
+        health_counts_what_is_there: "ages grow",
+    }
+}
+
+mod outbox {
+    found! { saga_testkit::suite::outbox, crate::broken::Broken::outbox;
+        DropsEmptyHeaders {
+            a_row_is_claimed_as_it_was_inserted: "the message comes back as it was",
+        }
+        ClaimsNothingForItself {
+            a_claim_lasts_as_long_as_its_lease: "what nobody has claimed",
+        }
+        LeasesForNoTime {
+            a_claim_lasts_as_long_as_its_lease: "what nobody has claimed",
+            relays_share_the_rows: "a row is claimed twice",
+        }
+        LeasesForEver {
+            a_claim_lasts_as_long_as_its_lease: "a row whose claim has ended",
+        }
+        IgnoresLimits {
+            relays_share_the_rows: "no more rows than were asked for",
+        }
+        DeletesTheFirst {
+            a_row_is_deleted_by_its_own_id: "the other row stays",
+        }
+        PostponesForNoTime {
+            a_postponed_row_is_due_later: "the row of a short pause",
+        }
+        DropsWhatItPostpones {
+            a_postponed_row_is_due_later: "a row whose pause is over",
+        }
+        NeverSetsAside {
+            a_row_that_is_set_aside_is_dead: "one row waits and one is dead",
+        }
+        ReportsNoHealth {
+            the_backlog_counts_and_ages: "two rows wait",
+        }
+    }
+}
+
+mod in_transaction {
+    found! { saga_testkit::suite::start_in, crate::broken::Broken::new;
+        NeverCommits {
+            a_start_commits_with_its_callers_transaction: "the saga is there",
+        }
+        CommitsWhatIsDropped {
+            a_start_is_gone_with_its_callers_transaction: "the key is free",
+        }
+        AbortsOnTakenKeys {
+            a_transaction_outlives_a_key_that_is_taken: "a free key",
+        }
+    }
+}
