@@ -30,6 +30,8 @@ pub(super) struct Case {
     pub(super) timers: BTreeMap<StepName, Timer>,
     /// What the last transition sent: `do reserve`, or `do reserve #2` for a second attempt.
     pub(super) sent: Vec<String>,
+    /// The same, in parts.
+    pub(super) outbox: Vec<(StepName, Direction, u32)>,
     messages: BTreeMap<(StepName, Direction), Message>,
 }
 
@@ -45,7 +47,8 @@ impl Case {
         let data = Payload::encode(data).unwrap();
         let begun = start(definition.plan(), id, data, trace, now).unwrap();
         let (plan, timers, messages) = (definition.plan().clone(), BTreeMap::new(), BTreeMap::new());
-        let mut case = Case { plan, saga: begun.next, now, timers, sent: Vec::new(), messages };
+        let (sent, outbox) = (Vec::new(), Vec::new());
+        let mut case = Case { plan, saga: begun.next, now, timers, sent, outbox, messages };
         case.take(begun.effects);
         case
     }
@@ -54,6 +57,7 @@ impl Case {
     pub(super) fn apply(&mut self, event: &Event) -> Result<Applied, TransitionError> {
         let applied = apply(&self.plan, &self.saga, event, self.now)?;
         self.sent.clear();
+        self.outbox.clear();
         if let Applied::Moved(transition) = &applied {
             assert_eq!(transition.next.version, self.saga.version + 1, "versions follow one another");
             self.saga = transition.next.clone();
@@ -148,13 +152,13 @@ impl Case {
     }
 
     fn take(&mut self, effects: Vec<Effect>) {
-        self.sent.clear();
         let mut changed = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Send { step, direction, attempt, command_type, body, destination, trace } => {
                     let again = if attempt > 1 { format!(" #{attempt}") } else { String::new() };
                     self.sent.push(format!("{direction} {step}{again}"));
+                    self.outbox.push((step.clone(), direction, attempt));
                     let message = (format!("{command_type} {destination} {}", trace.as_str()), body);
                     let first = self.messages.entry((step, direction)).or_insert_with(|| message.clone());
                     assert_eq!(*first, message, "a resend is the same message");

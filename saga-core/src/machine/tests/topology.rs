@@ -1,0 +1,189 @@
+//! Sagas of any shape: steps, checks and groups, with or without a pivot.
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{
+    AfterPivot, BeforePivot, Builder, Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga, Step,
+    saga as define,
+};
+use crate::message::{Command, Participant, Undoes};
+use crate::policy::Retry;
+
+/// What a saga looks like.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    before: Vec<Part>,
+    pivot: Option<Pivot>,
+    after: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Step,
+    Check,
+    Group(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pivot {
+    AskedForEver,
+    ClosedWhenSpent,
+}
+
+/// Up to four parts before the pivot and two steps after it: enough for every pair of roles to meet.
+pub(super) fn shapes() -> impl Strategy<Value = Shape> {
+    let part = prop_oneof![
+        3 => Just(Part::Step),
+        2 => Just(Part::Check),
+        2 => (2..=3_usize).prop_map(Part::Group),
+    ];
+    let pivot = prop_oneof![Just(None), Just(Some(Pivot::AskedForEver)), Just(Some(Pivot::ClosedWhenSpent))];
+    (prop::collection::vec(part, 0..=4), pivot, 0..=2_usize)
+        .prop_filter("a saga has a step", |(before, pivot, _)| !before.is_empty() || pivot.is_some())
+        .prop_map(|(before, pivot, after)| Shape { before, pivot, after })
+}
+
+impl Shape {
+    pub(super) fn definition(&self) -> Definition<Diary> {
+        let mut builder = define(1);
+        let mut next = 0;
+        for part in &self.before {
+            (builder, next) = match part {
+                Part::Step => (step(builder, next), next + 1),
+                Part::Check => (check(builder, next), next + 1),
+                Part::Group(width) => (group(builder, next, *width), next + width),
+            };
+        }
+        let builder = match self.pivot {
+            None => return builder.build().unwrap(),
+            Some(Pivot::AskedForEver) => builder.pivot::<Turn<false>>(),
+            Some(Pivot::ClosedWhenSpent) => builder.pivot::<Turn<true>>(),
+        };
+        (0..self.after).fold(builder, |builder, place| then(builder, next + place)).build().unwrap()
+    }
+}
+
+/// The saga's data: what its steps were told, so that a command shows what it was written from.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Diary(Vec<String>);
+
+impl Saga for Diary {
+    const NAME: &'static str = "diary";
+}
+
+pub(super) struct Service;
+
+impl Participant for Service {
+    const NAME: &'static str = "service";
+}
+
+/// The step with the number `N`.
+#[derive(Serialize, Deserialize)]
+struct Work<const N: usize>(Vec<String>);
+
+#[derive(Serialize, Deserialize)]
+struct Unwork<const N: usize>(Option<u64>, Vec<String>);
+
+/// The pivot.
+#[derive(Serialize, Deserialize)]
+struct Turn<const CLOSED_WHEN_SPENT: bool>(Vec<String>);
+
+macro_rules! command {
+    ($command:ty, [$($generic:tt)*], $type:expr, $reply:ty) => {
+        impl<$($generic)*> Command for $command {
+            const TYPE: &'static str = $type;
+            type Participant = Service;
+            type Reply = $reply;
+            type Refusal = ();
+        }
+    };
+}
+command!(Work<N>, [const N: usize], STEPS[N], u64);
+command!(Unwork<N>, [const N: usize], UNDOS[N], ());
+command!(Turn<CLOSED>, [const CLOSED: bool], "pivot", u64);
+
+impl<const N: usize> Step<Diary> for Work<N> {
+    fn command(diary: &Diary) -> Self {
+        Work(diary.0.clone())
+    }
+
+    fn on_reply(diary: &mut Diary, reply: u64) {
+        diary.0.push(format!("{N}: {reply}"));
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(2)
+    }
+}
+
+impl<const N: usize> Compensate<Diary> for Work<N> {
+    type Undo = Unwork<N>;
+
+    fn undo(diary: &Diary, did: Outcome<u64>) -> Unwork<N> {
+        let did = match did {
+            Outcome::Done(reply) => Some(reply),
+            Outcome::Unknown => None,
+        };
+        Unwork(did, diary.0.clone())
+    }
+
+    fn undo_retry() -> Retry {
+        Retry::default().attempts(3)
+    }
+}
+
+impl<const N: usize> Undoes<Work<N>> for Unwork<N> {}
+impl<const N: usize> NothingToUndo<Diary> for Work<N> {}
+impl<const N: usize> Retriable<Diary> for Work<N> {}
+
+impl<const CLOSED_WHEN_SPENT: bool> Step<Diary> for Turn<CLOSED_WHEN_SPENT> {
+    fn command(diary: &Diary) -> Self {
+        Turn(diary.0.clone())
+    }
+
+    fn retry() -> Retry {
+        let retry = Retry::default().attempts(2);
+        if CLOSED_WHEN_SPENT { retry.close_when_spent() } else { retry }
+    }
+}
+
+type Before = Builder<Diary, BeforePivot>;
+type After = Builder<Diary, AfterPivot>;
+
+/// A builder's method for the step whose number is known at run time only.
+macro_rules! numbered {
+    ($name:ident, $method:ident, $phase:ty, $($n:literal)+) => {
+        fn $name(builder: $phase, number: usize) -> $phase {
+            match number {
+                $($n => builder.$method::<Work<$n>>(),)+
+                _ => unreachable!("a shape has at most 14 steps"),
+            }
+        }
+    };
+}
+numbered!(step, step, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(check, check, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(then, then, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+
+fn group(builder: Before, start: usize, width: usize) -> Before {
+    macro_rules! groups {
+        ($($start:literal)+) => {
+            match (start, width) {
+                $(
+                    ($start, 2) => builder.parallel::<(Work<$start>, Work<{ $start + 1 }>)>(),
+                    ($start, 3) => {
+                        builder.parallel::<(Work<$start>, Work<{ $start + 1 }>, Work<{ $start + 2 }>)>()
+                    }
+                )+
+                _ => unreachable!("a group has two or three steps"),
+            }
+        };
+    }
+    groups!(0 1 2 3 4 5 6 7 8 9)
+}
+
+const STEPS: [&str; 14] =
+    ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13"];
+const UNDOS: [&str; 14] =
+    ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9", "u10", "u11", "u12", "u13"];
