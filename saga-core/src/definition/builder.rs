@@ -21,7 +21,8 @@ use crate::policy::Retry;
 ///
 /// The crate's documentation has the whole of it.
 pub fn saga<S: Saga>(version: u32) -> Builder<S, BeforePivot> {
-    Builder { version, drafts: Vec::new(), codes: Vec::new(), groups: Vec::new(), phase: PhantomData }
+    let steps = Steps { drafts: Vec::new(), codes: Vec::new() };
+    Builder { version, steps, groups: Vec::new(), phase: PhantomData }
 }
 
 /// Before the pivot: every step can be taken back.
@@ -32,56 +33,85 @@ pub enum BeforePivot {}
 #[derive(Debug)]
 pub enum AfterPivot {}
 
+/// A phase in which the saga can still be taken back: [`BeforePivot`].
+#[diagnostic::on_unimplemented(
+    message = "the saga's pivot is behind this point, so only `.then` may follow",
+    label = "this belongs before `.pivot`",
+    note = "steps that can be undone, checks and parallel groups belong before `.pivot`",
+    note = "a saga has one pivot; what follows it must succeed in the end: `impl Retriable` and add it with `.then`"
+)]
+pub trait Reversible {}
+impl Reversible for BeforePivot {}
+
+/// A phase in which the saga only goes forward: [`AfterPivot`].
+#[diagnostic::on_unimplemented(
+    message = "the saga has no pivot before this point, and `.then` adds what follows the pivot",
+    label = "add `.pivot` before this",
+    note = "before the pivot, steps are added with `.step`, `.check` and `.parallel`",
+    note = "a saga that can be taken back until its end needs no pivot, and no `.then`"
+)]
+pub trait Irreversible {}
+impl Irreversible for AfterPivot {}
+
 /// A definition under construction. `Phase` is [`BeforePivot`] or [`AfterPivot`].
 #[must_use = "a definition does nothing until it is built and registered"]
 pub struct Builder<S, Phase> {
     version: u32,
-    drafts: Vec<Draft>,
-    codes: Vec<StepCode<S>>,
+    steps: Steps<S>,
     groups: Vec<Range<usize>>,
     phase: PhantomData<fn(Phase)>,
 }
 
-impl<S: Saga> Builder<S, BeforePivot> {
+// The phases are bounds of the methods and not of impl blocks, so that the compiler says what they ask for.
+impl<S: Saga, Phase> Builder<S, Phase> {
     /// Adds a step that can be taken back.
-    pub fn step<T: Compensate<S>>(self) -> Self {
+    pub fn step<T: Compensate<S>>(self) -> Self
+    where
+        Phase: Reversible,
+    {
         self.alone(Draft::compensatable::<S, T>(), StepCode::with_undo::<T>())
     }
 
     /// Adds a step that leaves nothing to take back.
-    pub fn check<T: NothingToUndo<S>>(self) -> Self {
+    pub fn check<T: NothingToUndo<S>>(self) -> Self
+    where
+        Phase: Reversible,
+    {
         self.alone(Draft::of::<S, T>(DraftRole::NothingToUndo), StepCode::of::<T>())
     }
 
     /// Adds steps that run at the same time: `.parallel::<(ReserveStock, AuthorizePayment)>()`.
     ///
-    /// The saga goes on when all are done. If one is refused, the others are undone at once, answered or not.
-    pub fn parallel<G: Group<S>>(mut self) -> Self {
-        let start = self.drafts.len();
-        G::add_to(&mut self);
+    /// The saga goes on when all are done; their replies are noted then, in the order given here. If one is
+    /// refused, the others are undone at once, answered or not.
+    pub fn parallel<G: Group<S>>(mut self) -> Self
+    where
+        Phase: Reversible,
+    {
+        let start = self.steps.drafts.len();
+        G::add_to(&mut self.steps);
         self.group_from(start);
         self
     }
 
     /// Adds the point of no return: once it is done, the saga only goes forward.
-    pub fn pivot<T: Step<S>>(self) -> Builder<S, AfterPivot> {
-        self.alone(Draft::of::<S, T>(DraftRole::Pivot), StepCode::of::<T>()).entering()
+    pub fn pivot<T: Step<S>>(self) -> Builder<S, AfterPivot>
+    where
+        Phase: Reversible,
+    {
+        let Builder { version, steps, groups, .. } =
+            self.alone(Draft::of::<S, T>(DraftRole::Pivot), StepCode::of::<T>());
+        Builder { version, steps, groups, phase: PhantomData }
     }
 
-    fn entering(self) -> Builder<S, AfterPivot> {
-        let Builder { version, drafts, codes, groups, .. } = self;
-        Builder { version, drafts, codes, groups, phase: PhantomData }
-    }
-}
-
-impl<S: Saga> Builder<S, AfterPivot> {
     /// Adds a step that succeeds in the end.
-    pub fn then<T: Retriable<S>>(self) -> Self {
+    pub fn then<T: Retriable<S>>(self) -> Self
+    where
+        Phase: Irreversible,
+    {
         self.alone(Draft::of::<S, T>(DraftRole::Retriable), StepCode::of::<T>())
     }
-}
 
-impl<S: Saga, Phase> Builder<S, Phase> {
     /// Checks the definition and builds it.
     ///
     /// # Errors
@@ -90,40 +120,37 @@ impl<S: Saga, Phase> Builder<S, Phase> {
     /// carry, a retry option that makes no sense, no steps at all, or too many.
     pub fn build(self) -> Result<Definition<S>, DefinitionError> {
         self.check_sizes()?;
-        let steps: Vec<StepPlan> = self.drafts.iter().map(Draft::finish).collect::<Result<_, _>>()?;
-        check_distinct::<S>(&self.drafts)?;
+        let Steps { drafts, codes } = self.steps;
+        let steps: Vec<StepPlan> = drafts.iter().map(Draft::finish).collect::<Result<_, _>>()?;
+        check_distinct::<S>(&drafts)?;
         let name =
             SagaName::new(S::NAME).map_err(|error| DefinitionError::BadName { step: S::NAME, error })?;
         let fingerprint = Fingerprint::of(&canonical(&steps, &self.groups));
         let reference = DefinitionRef { name, version: self.version, fingerprint };
-        let script = Box::new(TypedScript(self.codes));
+        let script = Box::new(TypedScript(codes));
         Ok(Definition::new(Plan { reference, steps, groups: self.groups, script }))
     }
 
     fn alone(mut self, draft: Draft, code: StepCode<S>) -> Self {
-        let start = self.drafts.len();
-        self.push(draft, code);
+        let start = self.steps.drafts.len();
+        self.steps.push(draft, code);
         self.group_from(start);
         self
     }
 
     /// Makes a group of the steps from `start` on; no steps make no group, since nothing would ever end it.
     fn group_from(&mut self, start: usize) {
-        if start < self.drafts.len() {
-            self.groups.push(start..self.drafts.len());
+        let end = self.steps.drafts.len();
+        if start < end {
+            self.groups.push(start..end);
         }
-    }
-
-    fn push(&mut self, draft: Draft, code: StepCode<S>) {
-        self.drafts.push(draft);
-        self.codes.push(code);
     }
 
     fn check_sizes(&self) -> Result<(), DefinitionError> {
         let widest = self.groups.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
         let too_large =
             |what, count, limit| Err(DefinitionError::TooLarge { saga: S::NAME, what, count, limit });
-        match self.drafts.len() {
+        match self.steps.drafts.len() {
             _ if self.version == 0 => Err(DefinitionError::VersionZero { saga: S::NAME }),
             0 => Err(DefinitionError::Empty { saga: S::NAME }),
             count if count > STEPS_MAX => too_large("steps", count, STEPS_MAX),
@@ -141,15 +168,28 @@ impl<S: Saga, Phase> Builder<S, Phase> {
     label = "needs a tuple of two to eight steps that each implement `Compensate<{S}>`"
 )]
 pub trait Group<S: Saga> {
-    /// Adds the group's steps to the builder.
-    fn add_to(builder: &mut Builder<S, BeforePivot>);
+    /// Adds the group's steps to the saga's.
+    fn add_to(steps: &mut Steps<S>);
+}
+
+/// The steps of a definition under construction.
+pub struct Steps<S> {
+    drafts: Vec<Draft>,
+    codes: Vec<StepCode<S>>,
+}
+
+impl<S> Steps<S> {
+    fn push(&mut self, draft: Draft, code: StepCode<S>) {
+        self.drafts.push(draft);
+        self.codes.push(code);
+    }
 }
 
 macro_rules! group {
     ($($step:ident)+) => {
         impl<S: Saga, $($step: Compensate<S>),+> Group<S> for ($($step,)+) {
-            fn add_to(builder: &mut Builder<S, BeforePivot>) {
-                $(builder.push(Draft::compensatable::<S, $step>(), StepCode::with_undo::<$step>());)+
+            fn add_to(steps: &mut Steps<S>) {
+                $(steps.push(Draft::compensatable::<S, $step>(), StepCode::with_undo::<$step>());)+
             }
         }
     };

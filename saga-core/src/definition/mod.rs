@@ -10,7 +10,7 @@ mod reference;
 mod script;
 mod step;
 
-pub use builder::{AfterPivot, BeforePivot, Builder, Group, saga};
+pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, Reversible, Steps, saga};
 pub use error::DefinitionError;
 pub use plan::{Definition, Plan, Role, StepPlan, UndoPlan};
 pub use reference::{DefinitionRef, Fingerprint};
