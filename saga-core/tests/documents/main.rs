@@ -5,7 +5,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fence;
-mod floors;
 mod wire;
 
 /// Compares the part of a document between the two marks of `name` with what it should be, or writes it anew.
