@@ -31,3 +31,4 @@ impl suite::transport::Harness for Broker {
 }
 
 saga_testkit::transport_suite!(Broker);
+saga_testkit::runtime_suite!(Broker);
