@@ -126,6 +126,7 @@ pub mod id;
 pub mod machine;
 pub mod memory;
 pub mod message;
+pub mod namespace;
 pub mod policy;
 pub mod port;
 pub mod runtime;

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 6] = [
     &["definition"],
     &["machine", "fence"],
     &["port"],
-    &["memory", "runtime"],
+    &["memory", "namespace", "runtime"],
 ];
 
 /// The rooms that decide: floors one to four.

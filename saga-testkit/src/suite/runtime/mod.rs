@@ -4,7 +4,6 @@
 //! [`transport::Harness`](crate::suite::transport::Harness), with the store and the fences in memory.
 
 mod order;
-mod prefixed;
 mod scenarios;
 
 pub use super::transport::Harness;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use saga_core::id::Destination;
 use saga_core::memory::{MemoryFence, MemoryStore, MemoryTx};
 use saga_core::message::{Envelope, Fault};
+use saga_core::namespace::Namespaced;
 use saga_core::port::{DEAD_REASON, Fence, SubscribeOptions, SystemClock, Transport};
 use saga_core::runtime::{Handle, Handled, Orchestrator, Participating, Reply, Undo, participant, service};
 use saga_core::{Command, Compensate, Outcome, Participant, Saga, Step, Undoes, saga};
 use serde::{Deserialize, Serialize};
 
-use super::prefixed::Prefixed;
 use crate::suite::transport::Harness;
 
 pub(super) struct Inventory;
@@ -135,7 +135,6 @@ impl Handle<CapturePayment, MemoryTx<u32>> for Accounts {
 /// The participants and their orchestrators over one transport.
 pub(super) struct World {
     pub(super) transport: Arc<dyn Transport>,
-    prefixed: Arc<Prefixed>,
     pub(super) orchestrators: Vec<Orchestrator<MemoryStore>>,
     fences: [Arc<MemoryFence<u32>>; 2],
     _participants: [Participating<MemoryFence<u32>>; 2],
@@ -145,7 +144,7 @@ impl World {
     /// Everything running, with 1,000 items and as much money.
     pub(super) async fn start(harness: &dyn Harness, orchestrators: usize) -> Self {
         let prefix = harness.unique("world");
-        let prefixed = |inner| Arc::new(Prefixed { inner, prefix: prefix.clone() });
+        let prefixed = |inner| Namespaced::around(inner, prefix.clone());
         let fence = || Arc::new(MemoryFence::new(1000, Arc::new(SystemClock)));
         let fences = [fence(), fence()];
         let stock =
@@ -157,14 +156,8 @@ impl World {
             participant(accounts, fences[1].clone(), prefixed(harness.connect().await)).start().await;
         let participants = [inventory.expect("inventory starts"), payment.expect("payment starts")];
         let store = Arc::new(MemoryStore::default());
-        let own = prefixed(harness.connect().await);
-        let mut world = World {
-            transport: own.clone(),
-            prefixed: own,
-            orchestrators: Vec::new(),
-            fences,
-            _participants: participants,
-        };
+        let transport = prefixed(harness.connect().await);
+        let mut world = World { transport, orchestrators: Vec::new(), fences, _participants: participants };
         for _ in 0..orchestrators {
             let transport = prefixed(harness.connect().await);
             world.orchestrators.push(orchestrator(store.clone(), transport).await);
@@ -191,8 +184,7 @@ impl World {
     /// The reason of the one message that comes to the dead letters of `destination`, and its body.
     pub(super) async fn dead_letter(&self, destination: &str) -> (String, Vec<u8>) {
         let source = Destination::new(destination).expect("a proper name").dead_letters();
-        let group = self.prefixed.name(&source).to_string();
-        let options = SubscribeOptions { source, group, in_flight_max: 10 };
+        let options = SubscribeOptions { group: source.to_string(), source, in_flight_max: 10 };
         let mut subscription = self.transport.subscribe(options).await.expect("dead letters can be read");
         let received = tokio::time::timeout(PATIENCE, subscription.receive(1)).await;
         let dead = received.expect("a dead letter comes").expect("reading dead letters").remove(0);
