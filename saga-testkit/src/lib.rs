@@ -13,3 +13,8 @@ pub mod suite;
 
 pub use kafka::KafkaProxy;
 pub use proxy::{TcpProxy, Toward};
+
+/// The programs in the README, compiled and run with the crate's own examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

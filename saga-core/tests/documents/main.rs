@@ -1,10 +1,12 @@
-//! The documents say what the code does: the examples of `docs/wire.md` and the fence's table in `docs/delivery.md`.
+//! The documents say what the code does: the examples of `docs/wire.md`, the fence's table in `docs/delivery.md`, and
+//! every path that some document names.
 //!
 //! If the code is right and a document is not, write the document anew and read what changed:
 //! `SAGA_UPDATE_DOCS=1 cargo test -p saga-core --test documents`
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fence;
+mod paths;
 mod wire;
 
 /// Compares the part of a document between the two marks of `name` with what it should be, or writes it anew.
