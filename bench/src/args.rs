@@ -1,0 +1,131 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Measures sagas end to end: throughput, latency, and what one saga costs.
+#[derive(Debug, Parser)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the floor: the same rows and messages, hand-written and batched, without the framework
+    Floor(FloorArguments),
+    #[command(hide = true)]
+    FloorOrchestrator { job: String },
+    #[command(hide = true)]
+    FloorParticipants { job: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FloorArguments {
+    /// The broker between orchestrator and participants
+    #[arg(long, value_enum)]
+    pub(crate) transport: Transport,
+    #[command(flatten)]
+    pub(crate) workload: Workload,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Print one line of JSON and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What carries the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    #[value(name = "rabbitmq")]
+    RabbitMq,
+    Kafka,
+}
+
+/// How much is to be done, and how much of it at once.
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+pub(crate) struct Workload {
+    /// How many sagas to run
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) sagas: u64,
+    /// How many sagas are under way at once; 1 shows the latency of a single saga
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) in_flight: u64,
+    /// How many steps a saga has
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) steps: u16,
+    /// The share of sagas that is refused at the last step and compensated
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub(crate) refuse: u64,
+}
+
+impl Workload {
+    /// Whether the saga with this number is one of those that are refused.
+    pub(crate) fn refuses(&self, number: u64) -> bool {
+        // 37 and 100 have no common divisor: the share is exact in every hundred, and spread over it.
+        number * 37 % 100 < self.refuse
+    }
+
+    /// How many of the sagas are refused.
+    pub(crate) fn refused(&self) -> u64 {
+        (0..self.sagas).filter(|&number| self.refuses(number)).count() as u64
+    }
+}
+
+/// Where the servers are. `eval "$(scripts/services env)"` sets the variables.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Servers {
+    /// A Postgres server on which the bench may create and drop databases
+    #[arg(long, value_name = "URL", env = "SAGA_POSTGRES_URL")]
+    pub(crate) postgres: String,
+    /// The RabbitMQ server, for --transport rabbitmq
+    #[arg(long, value_name = "URL", env = "SAGA_AMQP_URL", required_if_eq("transport", "rabbitmq"))]
+    pub(crate) amqp: Option<String>,
+    /// The Kafka brokers, for --transport kafka
+    #[arg(
+        long,
+        value_name = "HOST:PORT,..",
+        env = "SAGA_KAFKA_BROKERS",
+        required_if_eq("transport", "kafka")
+    )]
+    pub(crate) brokers: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  eval \"$(scripts/services env)\"          names the servers
+  cargo run --release -p bench -- floor --transport kafka --sagas 50000 --in-flight 500
+  cargo run --release -p bench -- floor --transport rabbitmq --sagas 2000 --in-flight 1 --json
+
+Figures per saga that come from the Postgres server (WAL bytes, write transactions) count all that the
+server does: measure on a server that does nothing else.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(refuse: u64) -> Workload {
+        Workload { sagas: 1_000, in_flight: 1, steps: 3, refuse }
+    }
+
+    #[test]
+    fn the_refused_share_is_exact() {
+        for percent in [0, 1, 7, 50, 99, 100] {
+            assert_eq!(workload(percent).refused(), percent * 10);
+        }
+    }
+
+    #[test]
+    fn the_refused_are_spread() {
+        let refused: Vec<u64> = (0..100).filter(|&n| workload(10).refuses(n)).collect();
+        assert!(refused.windows(2).all(|pair| pair[1] - pair[0] < 30), "{refused:?}");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}
