@@ -55,7 +55,7 @@ fn each_room_uses_only_floors_below_its_own() {
 fn every_room_has_a_floor_and_every_floor_is_read() {
     let found: std::collections::BTreeSet<String> = rooms().map(|room| room.name).collect();
     let listed = FLOORS.iter().flat_map(|rooms| rooms.iter().map(ToString::to_string)).collect();
-    assert_eq!(found, listed, "a new room needs a floor in this test and in STYLE.md");
+    assert_eq!(found, listed, "a new room needs a floor in this test and in ARCHITECTURE.md");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn the_document_shows_what_the_machine_does() {
     assert_eq!(document.lines().count(), drawn.lines().count(), "{HOW_TO_UPDATE}");
 }
 
-const HOW_TO_UPDATE: &str = "If the machine is right, by PROTOCOL.md, run
+const HOW_TO_UPDATE: &str = "If the machine is right, by docs/delivery.md, run
     SAGA_UPDATE_DOCS=1 cargo test -p saga-core --lib the_document_shows
 and read what changed, cell by cell.";
 
