@@ -1,0 +1,143 @@
+//! The saga: reserve, authorize, capture (the point of no return), ship.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use saga_core::definition::DefinitionError;
+use saga_core::policy::Retry;
+use saga_core::{Compensate, Definition, Outcome, Retriable, Saga, Step, saga};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::contract::{
+    AuthorizePayment, Authorized, CapturePayment, Item, OrderId, ReleaseStock, ReserveStock, ShipOrder,
+    VoidPayment,
+};
+
+/// What the saga carries from step to step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlaceOrder {
+    /// The order.
+    pub order: OrderId,
+    /// Who pays.
+    pub customer: String,
+    /// How much, in cents.
+    pub amount: i64,
+    /// What is ordered.
+    pub items: Vec<Item>,
+    /// What the payment service calls the held money, once it is held.
+    pub hold: Option<Uuid>,
+}
+
+impl Saga for PlaceOrder {
+    const NAME: &'static str = "place-order";
+}
+
+/// The definition. Its retry options do not belong to its version, so they may be changed at any time.
+pub fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
+    saga(1)
+        .step::<ReserveStock>()
+        .step::<AuthorizePayment>()
+        .pivot::<CapturePayment>()
+        .then::<ShipOrder>()
+        .build()
+}
+
+impl Step<PlaceOrder> for ReserveStock {
+    const NAME: &'static str = "reserve-stock";
+
+    fn command(order: &PlaceOrder) -> Self {
+        ReserveStock { order: order.order, items: order.items.clone() }
+    }
+
+    fn retry() -> Retry {
+        retry()
+    }
+}
+
+impl Compensate<PlaceOrder> for ReserveStock {
+    type Undo = ReleaseStock;
+
+    fn undo(order: &PlaceOrder, _: Outcome<()>) -> ReleaseStock {
+        ReleaseStock { order: order.order }
+    }
+
+    fn undo_retry() -> Retry {
+        undo_retry()
+    }
+}
+
+impl Step<PlaceOrder> for AuthorizePayment {
+    const NAME: &'static str = "authorize-payment";
+
+    fn command(order: &PlaceOrder) -> Self {
+        let PlaceOrder { order, customer, amount, .. } = order.clone();
+        AuthorizePayment { order, customer, amount }
+    }
+
+    fn on_reply(order: &mut PlaceOrder, Authorized { hold }: Authorized) {
+        order.hold = Some(hold);
+    }
+
+    fn retry() -> Retry {
+        retry()
+    }
+}
+
+impl Compensate<PlaceOrder> for AuthorizePayment {
+    type Undo = VoidPayment;
+
+    fn undo(order: &PlaceOrder, _: Outcome<Authorized>) -> VoidPayment {
+        VoidPayment { order: order.order }
+    }
+
+    fn undo_retry() -> Retry {
+        undo_retry()
+    }
+}
+
+impl Step<PlaceOrder> for CapturePayment {
+    const NAME: &'static str = "capture-payment";
+
+    fn command(order: &PlaceOrder) -> Self {
+        CapturePayment { order: order.order, hold: order.hold.expect("authorized before the pivot") }
+    }
+
+    fn retry() -> Retry {
+        retry()
+    }
+}
+
+impl Step<PlaceOrder> for ShipOrder {
+    const NAME: &'static str = "ship-order";
+
+    fn command(order: &PlaceOrder) -> Self {
+        ShipOrder { order: order.order }
+    }
+
+    fn retry() -> Retry {
+        retry()
+    }
+}
+
+impl Retriable<PlaceOrder> for ShipOrder {}
+
+/// Sets how long a step waits for its answer, for the whole process, before its first saga. Ten seconds otherwise.
+pub fn set_step_timeout(timeout: Duration) {
+    // Whoever sets it a second time is late: sagas run with the first.
+    let _ = STEP_TIMEOUT.set(timeout);
+}
+
+fn retry() -> Retry {
+    with_timeout(Retry::default())
+}
+
+fn undo_retry() -> Retry {
+    with_timeout(Retry::for_undo())
+}
+
+fn with_timeout(retry: Retry) -> Retry {
+    STEP_TIMEOUT.get().map_or(retry, |timeout| retry.timeout(*timeout))
+}
+
+static STEP_TIMEOUT: OnceLock<Duration> = OnceLock::new();
