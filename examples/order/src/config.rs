@@ -18,7 +18,12 @@ pub struct Common {
     #[arg(long, env = "BROKER", value_enum, default_value = "rabbitmq")]
     pub broker: BrokerKind,
     /// Where RabbitMQ is
-    #[arg(long, env = "SAGA_AMQP_URL", hide_env_values = true, default_value = "amqp://guest:guest@127.0.0.1:5672/%2f")]
+    #[arg(
+        long,
+        env = "SAGA_AMQP_URL",
+        hide_env_values = true,
+        default_value = "amqp://guest:guest@127.0.0.1:5672/%2f"
+    )]
     pub amqp_url: String,
     /// Where Kafka is: host:port, with commas between
     #[arg(long, env = "SAGA_KAFKA_BROKERS", default_value = "127.0.0.1:9092")]

@@ -47,8 +47,13 @@ async fn create_if_missing(url: &str) -> Result<(), sqlx::Error> {
 }
 
 async fn migrate_own(url: &str, tables: &'static str) -> Result<(), StoreError> {
-    let migration =
-        Migration::new(1, "tables".into(), MigrationType::Simple, sqlx::SqlSafeStr::into_sql_str(tables), false);
+    let migration = Migration::new(
+        1,
+        "tables".into(),
+        MigrationType::Simple,
+        sqlx::SqlSafeStr::into_sql_str(tables),
+        false,
+    );
     let migrator = Migrator::with_migrations(vec![migration]);
     let mut connection = connect(url).await.map_err(unavailable)?;
     match migrator.run_direct(None, &mut connection, false).await {

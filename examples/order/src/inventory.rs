@@ -15,11 +15,18 @@ pub struct Stock {
 
 /// The inventory service's handlers by command.
 pub fn handlers(faults: Faults) -> Service<Inventory, Stock, Tx> {
-    service(Stock { faults }).handle::<ReserveStock>().undo::<ReserveStock, ReleaseStock>().handle::<ShipOrder>()
+    service(Stock { faults })
+        .handle::<ReserveStock>()
+        .undo::<ReserveStock, ReleaseStock>()
+        .handle::<ShipOrder>()
 }
 
 impl Handle<ReserveStock, Tx> for Stock {
-    async fn handle(&self, ReserveStock { order, items }: ReserveStock, tx: &mut Tx) -> Handled<ReserveStock> {
+    async fn handle(
+        &self,
+        ReserveStock { order, items }: ReserveStock,
+        tx: &mut Tx,
+    ) -> Handled<ReserveStock> {
         let (names, quantities): (Vec<&str>, Vec<i64>) =
             items.iter().map(|Item { name, quantity }| (name.as_str(), *quantity)).unzip();
         sqlx::query(LOCK).bind(&names).execute(&mut **tx).await?;

@@ -11,6 +11,7 @@
 //! Each has a database of its own, and they share nothing but [`contract`]. Read that first, then [`saga`], then the
 //! handlers in [`payment`] and [`inventory`]; the rest is what any service needs.
 
+pub mod audit;
 pub mod broker;
 pub mod config;
 pub mod contract;

@@ -135,7 +135,8 @@ impl Orders {
         limit: usize,
     ) -> Result<Vec<(Order, SagaSummary)>, OrdersError> {
         let name = Some(SagaName::new(PlaceOrder::NAME)?);
-        let sagas = self.orchestrator.list(&SagaFilter { name, after, ..SagaFilter::default() }, limit).await?;
+        let sagas =
+            self.orchestrator.list(&SagaFilter { name, after, ..SagaFilter::default() }, limit).await?;
         let ids: Vec<_> = sagas.iter().map(|saga| saga.id.as_uuid()).collect();
         let rows = sqlx::query(LIST).bind(ids).fetch_all(&self.pool).await?;
         let orders = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;

@@ -13,7 +13,10 @@ pub struct Accounts;
 
 /// The payment service's handlers by command.
 pub fn handlers() -> Service<Payment, Accounts, Tx> {
-    service(Accounts).handle::<AuthorizePayment>().undo::<AuthorizePayment, VoidPayment>().handle::<CapturePayment>()
+    service(Accounts)
+        .handle::<AuthorizePayment>()
+        .undo::<AuthorizePayment, VoidPayment>()
+        .handle::<CapturePayment>()
 }
 
 impl Handle<AuthorizePayment, Tx> for Accounts {

@@ -111,7 +111,9 @@ async fn wait_for<T, E: Display, F: Future<Output = Result<T, E>>>(
     let give_up = Instant::now() + PATIENCE;
     loop {
         match attempt().await {
-            Err(error) if is_temporary(&error) && Instant::now() < give_up => warn!(%error, "waiting for {what}"),
+            Err(error) if is_temporary(&error) && Instant::now() < give_up => {
+                warn!(%error, "waiting for {what}")
+            }
             outcome => return outcome,
         }
         tokio::time::sleep(PAUSE).await;

@@ -41,7 +41,8 @@ async fn place(
 ) -> Result<impl IntoResponse, Problem> {
     let Json(Request { customer, amount, items }) = body?;
     let order = PlaceOrder { order: order_id(&headers)?, customer, amount, items, hold: None };
-    let names: Vec<&str> = order.items.iter().map(|item| item.name.as_str()).filter(|name| is_name(name)).collect();
+    let names: Vec<&str> =
+        order.items.iter().map(|item| item.name.as_str()).filter(|name| is_name(name)).collect();
     let mistakes = mistakes(&order, &orders.known_items(&names).await?);
     if !mistakes.is_empty() {
         return Err(Problem::of_fields(mistakes));
@@ -49,7 +50,11 @@ async fn place(
     let id = order.order;
     orders.place(order).await?;
     let address = format!("/orders/{id}");
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, address.clone())], Json(json!({ "id": id, "address": address }))))
+    Ok((
+        StatusCode::ACCEPTED,
+        [(header::LOCATION, address.clone())],
+        Json(json!({ "id": id, "address": address })),
+    ))
 }
 
 /// A fresh id, or the one that belongs to the request's `Idempotency-Key`: sent twice, it is one order.
@@ -73,9 +78,17 @@ fn mistakes(order: &PlaceOrder, catalogue: &[String]) -> Vec<FieldProblem> {
         }
     };
     let PlaceOrder { customer, amount, items, .. } = order;
-    mistake(!is_name(customer), "/customer".into(), format!("must be 1 to {NAME_LENGTH_MAX} visible characters"));
+    mistake(
+        !is_name(customer),
+        "/customer".into(),
+        format!("must be 1 to {NAME_LENGTH_MAX} visible characters"),
+    );
     mistake(!(1..=AMOUNT_MAX).contains(amount), "/amount".into(), format!("must be 1 to {AMOUNT_MAX} cents"));
-    mistake(!(1..=ITEMS_MAX).contains(&items.len()), "/items".into(), format!("must be 1 to {ITEMS_MAX} items"));
+    mistake(
+        !(1..=ITEMS_MAX).contains(&items.len()),
+        "/items".into(),
+        format!("must be 1 to {ITEMS_MAX} items"),
+    );
     let mut seen = HashSet::new();
     for (place, Item { name, quantity }) in items.iter().enumerate() {
         let pointer = |field: &str| format!("/items/{place}/{field}");
@@ -97,7 +110,8 @@ async fn show(
     id: Result<Path<OrderId>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Path(id) = id?;
-    let (order, saga) = orders.find(id).await?.ok_or_else(|| Problem::not_found(format!("there is no order {id}")))?;
+    let (order, saga) =
+        orders.find(id).await?.ok_or_else(|| Problem::not_found(format!("there is no order {id}")))?;
     let mut view = view(&order, &saga.summary);
     view["reason"] = reason(&saga).into();
     view["timeline"] = timeline(&saga.journal);
@@ -119,7 +133,10 @@ async fn list(
     let Query(Page { after, limit }) = page?;
     let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let page = orders.list(after, limit).await?;
-    let next = page.last().filter(|_| page.len() == limit).map(|(_, saga)| format!("/orders?after={}&limit={limit}", saga.id));
+    let next = page
+        .last()
+        .filter(|_| page.len() == limit)
+        .map(|(_, saga)| format!("/orders?after={}&limit={limit}", saga.id));
     let views: Vec<Value> = page.iter().map(|(order, saga)| view(order, saga)).collect();
     Ok(Json(json!({ "orders": views, "next": next })))
 }
@@ -152,9 +169,7 @@ fn reason(saga: &SagaDetails) -> Option<String> {
 /// What happened to the order's saga, and how long after its start.
 pub(super) fn timeline(journal: &[JournalLine]) -> Value {
     let start = journal.first().map(|line| line.at).unwrap_or_default();
-    let line = |line: &JournalLine| {
-        json!({ "after_ms": millis(line.at.since(start)), "event": line.entry.decision, "by": line.writer })
-    };
+    let line = |line: &JournalLine| json!({ "after_ms": millis(line.at.since(start)), "event": line.entry.decision, "by": line.writer });
     journal.iter().map(line).collect()
 }
 
@@ -182,7 +197,13 @@ mod tests {
 
     fn order(customer: &str, amount: i64, items: &[(&str, i64)]) -> PlaceOrder {
         let items = items.iter().map(|(name, quantity)| Item { name: (*name).into(), quantity: *quantity });
-        PlaceOrder { order: OrderId(Uuid::nil()), customer: customer.into(), amount, items: items.collect(), hold: None }
+        PlaceOrder {
+            order: OrderId(Uuid::nil()),
+            customer: customer.into(),
+            amount,
+            items: items.collect(),
+            hold: None,
+        }
     }
 
     #[test]
@@ -196,8 +217,14 @@ mod tests {
         let order = order("a\0b", -5, &[("pen", 0), ("pen", 2), ("unicorn", 10_001)]);
         let pointers: Vec<_> =
             mistakes(&order, &["pen".into()]).into_iter().map(|mistake| mistake.pointer).collect();
-        let expected =
-            ["/customer", "/amount", "/items/0/quantity", "/items/1/name", "/items/2/name", "/items/2/quantity"];
+        let expected = [
+            "/customer",
+            "/amount",
+            "/items/0/quantity",
+            "/items/1/name",
+            "/items/2/name",
+            "/items/2/quantity",
+        ];
         assert_eq!(pointers, expected);
         let empty = super::tests::order("ada", 1, &[]);
         assert_eq!(mistakes(&empty, &[]).len(), 1);

@@ -99,7 +99,9 @@ impl From<sqlx::Error> for Problem {
                 Problem::unavailable(error)
             }
             // The server is going down, or coming up.
-            sqlx::Error::Database(ref database) if database.code().is_some_and(|code| code.starts_with("57P")) => {
+            sqlx::Error::Database(ref database)
+                if database.code().is_some_and(|code| code.starts_with("57P")) =>
+            {
                 Problem::unavailable(error)
             }
             _ => Problem::internal(error),
@@ -121,9 +123,10 @@ impl From<OrdersError> for Problem {
 impl From<StartError> for Problem {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::KeyTaken(_) => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "this Idempotency-Key came with another order before")
-            }
+            StartError::KeyTaken(_) => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "this Idempotency-Key came with another order before",
+            ),
             StartError::Store(error) => error.into(),
             StartError::Stopping => Problem::unavailable(error),
             error => Problem::internal(error),

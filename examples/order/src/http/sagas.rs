@@ -125,7 +125,8 @@ async fn resolve(
     body: Result<Json<Finding>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     let (Path(id), Json(Finding { reason, step, done, reply })) = (id?, body?);
-    let reply = Payload::encode(&reply).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+    let reply =
+        Payload::encode(&reply).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
     let resolution = if done { Resolution::Done(reply) } else { Resolution::NotDone };
     answer(orders.orchestrator().resolve(id, step, resolution, checked(reason)?).await)
 }
