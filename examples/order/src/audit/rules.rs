@@ -13,23 +13,27 @@ use crate::saga::place_order;
 
 /// Everything that breaks a rule.
 pub(super) fn broken(evidence: &Evidence) -> Vec<Finding> {
-    let rules: [(&'static str, fn(&Evidence) -> Vec<String>); 9] = [
-        ("an order and its saga begin together", orders_without_sagas),
-        ("a journal gives its saga's state, version by version", journals_that_lie),
-        ("every saga ends", unfinished),
-        ("an effect happens at most once, and its undo only after it", doubled),
-        ("a saga ended as it says", lying_sagas),
-        ("a fence row and the ledger agree", lying_fences),
-        ("nothing stays set aside", still_held),
-        ("money and goods are conserved", lost_or_made),
-        ("nothing waits to be sent or done", left_behind),
-    ];
-    let run = |(rule, broken): &(&'static str, fn(&Evidence) -> Vec<String>)| {
+    let run = |(rule, look): &(&'static str, Rule)| {
         let rule = *rule;
-        broken(evidence).into_iter().map(move |what| Finding { rule, what }).collect::<Vec<_>>()
+        look(evidence).into_iter().map(move |what| Finding { rule, what }).collect::<Vec<_>>()
     };
-    rules.iter().flat_map(run).collect()
+    RULES.iter().flat_map(run).collect()
 }
+
+/// Looks for whatever breaks a rule.
+type Rule = fn(&Evidence) -> Vec<String>;
+
+const RULES: [(&str, Rule); 9] = [
+    ("an order and its saga begin together", orders_without_sagas),
+    ("a journal gives its saga's state, version by version", journals_that_lie),
+    ("every saga ends", unfinished),
+    ("an effect happens at most once, and its undo only after it", doubled),
+    ("a saga ended as it says", lying_sagas),
+    ("a fence row and the ledger agree", lying_fences),
+    ("nothing stays set aside", still_held),
+    ("money and goods are conserved", lost_or_made),
+    ("nothing waits to be sent or done", left_behind),
+];
 
 fn orders_without_sagas(evidence: &Evidence) -> Vec<String> {
     let has_saga = |order: &Order| {

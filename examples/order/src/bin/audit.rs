@@ -33,8 +33,9 @@ async fn report(Options { order, payment, inventory }: Options) -> Result<(), Fa
     };
     let findings = audit(&mut databases).await?;
     findings.iter().for_each(|finding| println!("{finding}"));
-    match findings.len() {
-        0 => Ok(println!("the books are in order")),
-        count => Err(format!("{count} findings").into()),
+    if !findings.is_empty() {
+        return Err(format!("{} findings", findings.len()).into());
     }
+    println!("the books are in order");
+    Ok(())
 }
