@@ -44,13 +44,13 @@ pub async fn a_second_copy_waits_and_sees_what_the_first_recorded<H: Harness>(
 /// Sixteen copies of each of ten commands at once: one of them finds no row, and the others its record.
 pub async fn many_copies_of_a_command_run_it_once<H: Harness>(harness: &H) -> Result<(), Skipped> {
     let fences = join_all((0..4).map(|_| harness.connect())).await;
-    for _ in 0..10 {
+    for round in 0..10 {
         let key = fence_key("reserve");
         let copies = (0..16).map(async |copy: usize| {
             let fence = &fences[copy % fences.len()];
             let (mut tx, state) = begin(fence, &key).await;
             if state.is_none() {
-                harness.write(&mut tx, "stock", copy as i64).await;
+                harness.write(&mut tx, &format!("stock {round}"), copy as i64).await;
             }
             tokio::task::yield_now().await;
             commit(fence, tx, &key, Some(FenceState::Closed)).await;

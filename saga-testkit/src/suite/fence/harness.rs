@@ -18,7 +18,7 @@ pub trait Harness: Send + Sync + Sized + 'static {
     /// A fresh client of the database, as another process would be.
     async fn connect(&self) -> Self::Fence;
 
-    /// Writes a value in a transaction, as a handler does.
+    /// Writes a value in a transaction, as a handler does. No name is written twice, unless the first was rolled back.
     async fn write(&self, tx: &mut <Self::Fence as Fence>::Tx, name: &str, value: i64);
 
     /// Does in a transaction what fails, as a handler's statement may. Nothing, where nothing can.
