@@ -1,5 +1,6 @@
 //! The command line.
 
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +16,18 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the floor: the same rows and messages, hand-written and batched, without the framework
     Floor(FloorArguments),
+    /// Run the framework: orchestrator and participants as processes of their own, or one process in memory
+    Load(LoadArguments),
+    /// Run floor and framework by turns, three times each, and print the ratio of their medians
+    Compare(CompareArguments),
     #[command(hide = true)]
     FloorOrchestrator { job: String },
     #[command(hide = true)]
     FloorParticipants { job: String },
+    #[command(hide = true)]
+    LoadOrchestrator { job: String },
+    #[command(hide = true)]
+    LoadParticipants { job: String },
 }
 
 #[derive(Debug, Args)]
@@ -35,6 +44,51 @@ pub(crate) struct FloorArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    /// Where sagas and fences are kept
+    #[arg(long, value_enum, default_value_t = Store::Postgres)]
+    pub(crate) store: Store,
+    /// The broker between orchestrator and participants; memory goes with the memory store
+    #[arg(long, value_enum)]
+    pub(crate) transport: Transport,
+    /// How many commands a participant may run in one transaction
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=32))]
+    pub(crate) commands_per_transaction: u64,
+    #[command(flatten)]
+    pub(crate) workload: Workload,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Print one line of JSON and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// The broker between orchestrator and participants
+    #[arg(long, value_enum)]
+    pub(crate) transport: Transport,
+    /// How many commands a participant of the framework may run in one transaction
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=32))]
+    pub(crate) commands_per_transaction: u64,
+    #[command(flatten)]
+    pub(crate) workload: Workload,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Print lines of JSON and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where sagas and fences are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Store {
+    Memory,
+    Postgres,
+}
+
 /// What carries the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -42,6 +96,8 @@ pub(crate) enum Transport {
     #[value(name = "rabbitmq")]
     RabbitMq,
     Kafka,
+    /// In one process; for `load --store memory` only
+    Memory,
 }
 
 /// How much is to be done, and how much of it at once.
@@ -79,18 +135,32 @@ impl Workload {
 pub(crate) struct Servers {
     /// A Postgres server on which the bench may create and drop databases
     #[arg(long, value_name = "URL", env = "SAGA_POSTGRES_URL")]
-    pub(crate) postgres: String,
+    pub(crate) postgres: Option<String>,
     /// The RabbitMQ server, for --transport rabbitmq
-    #[arg(long, value_name = "URL", env = "SAGA_AMQP_URL", required_if_eq("transport", "rabbitmq"))]
+    #[arg(long, value_name = "URL", env = "SAGA_AMQP_URL")]
     pub(crate) amqp: Option<String>,
     /// The Kafka brokers, for --transport kafka
-    #[arg(
-        long,
-        value_name = "HOST:PORT,..",
-        env = "SAGA_KAFKA_BROKERS",
-        required_if_eq("transport", "kafka")
-    )]
+    #[arg(long, value_name = "HOST:PORT,..", env = "SAGA_KAFKA_BROKERS")]
     pub(crate) brokers: Option<String>,
+}
+
+impl Servers {
+    /// The Postgres server's URL.
+    pub(crate) fn postgres(&self) -> Result<&str> {
+        self.postgres.as_deref().context("name a Postgres server with --postgres or SAGA_POSTGRES_URL")
+    }
+
+    /// The address of the broker behind a transport.
+    pub(crate) fn broker(&self, transport: Transport) -> Result<String> {
+        let (address, how) = match transport {
+            Transport::RabbitMq => (&self.amqp, "name a RabbitMQ server with --amqp or SAGA_AMQP_URL"),
+            Transport::Kafka => (&self.brokers, "name Kafka brokers with --brokers or SAGA_KAFKA_BROKERS"),
+            Transport::Memory => {
+                bail!("the memory transport has no broker; it goes with `load --store memory`")
+            }
+        };
+        address.clone().context(how)
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -98,6 +168,8 @@ Examples:
   eval \"$(scripts/services env)\"          names the servers
   cargo run --release -p bench -- floor --transport kafka --sagas 50000 --in-flight 500
   cargo run --release -p bench -- floor --transport rabbitmq --sagas 2000 --in-flight 1 --json
+  cargo run --release -p bench -- load --store memory --transport memory
+  cargo run --release -p bench -- compare --transport rabbitmq
 
 Figures per saga that come from the Postgres server (WAL bytes, write transactions) count all that the
 server does: measure on a server that does nothing else.";

@@ -1,7 +1,7 @@
 //! Measures sagas end to end, beside a hand-written floor that does the same row writes and messages.
 //!
 //! ```text
-//!            bench floor                              starts the two, says "go", measures, reports
+//!        bench floor, bench load                       starts the two, says "go", measures, reports
 //!           /           \
 //! orchestrator <-broker-> participants                the same binary in a hidden role, one process each
 //!      |                       |
@@ -12,9 +12,11 @@
 //! `usage` (CPU and memory), `statements` (statements and commits), `latency`.
 
 mod args;
+mod compare;
 mod database;
 mod floor;
 mod latency;
+mod load;
 mod measure;
 mod process;
 mod progress;
@@ -45,6 +47,13 @@ async fn run() -> anyhow::Result<()> {
             let report = floor::run(&arguments).await?;
             report::print(&[report], arguments.json)
         }
+        Command::Load(arguments) => {
+            let report = load::run(&arguments).await?;
+            report::print(&[report], arguments.json)
+        }
+        Command::Compare(arguments) => compare::run(&arguments).await,
+        Command::LoadOrchestrator { job } => load::orchestrate(&job).await,
+        Command::LoadParticipants { job } => load::participate(&job).await,
         Command::FloorOrchestrator { job } => floor::orchestrate(&job).await,
         Command::FloorParticipants { job } => floor::participate(&job).await,
     }

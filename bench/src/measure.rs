@@ -36,7 +36,7 @@ pub(crate) struct Measured {
 }
 
 /// What the Postgres server did meanwhile, for whomever.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ServerCost {
     pub(crate) wal_bytes: u64,
     pub(crate) write_transactions: u64,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::args::{Transport, Workload};
+use crate::args::{Store, Transport, Workload};
 use crate::measure::Measured;
 
 /// The figures of one run. The serialised fields are the JSON line.
@@ -35,13 +35,7 @@ pub(crate) struct Report {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum System {
     Floor,
-}
-
-/// Where the sagas were stored.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Store {
-    Postgres,
+    Saga,
 }
 
 impl Report {
@@ -76,6 +70,11 @@ impl Report {
             peak_rss_mib: orchestrator.usage.peak_rss_mib + participants.usage.peak_rss_mib,
             measured,
         }
+    }
+
+    /// The throughput.
+    pub(crate) fn sagas_per_s(&self) -> f64 {
+        self.sagas_per_s
     }
 
     fn name<T: Serialize>(value: T) -> String {

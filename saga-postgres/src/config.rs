@@ -27,7 +27,8 @@ use crate::schema::Schema;
 /// ```
 #[derive(Clone)]
 pub struct Config {
-    pub(crate) options: PgConnectOptions,
+    options: PgConnectOptions,
+    report_statements: bool,
     pub(crate) schema: Schema,
     pub(crate) writer: String,
     pub(crate) connections: usize,
@@ -49,7 +50,8 @@ impl Config {
             .parse()
             .map_err(|error| StoreError::Rejected(format!("the database URL cannot be used: {error}")))?;
         Ok(Config {
-            options: options.disable_statement_logging(),
+            options,
+            report_statements: false,
             schema: Schema::default(),
             writer: format!("process-{}", std::process::id()),
             connections: CONNECTIONS,
@@ -111,12 +113,25 @@ impl Config {
         Config { transaction_idle_max, ..self }
     }
 
+    /// Has sqlx report each statement to `tracing`, under the target `sqlx::query`. Off by default: it costs time.
+    pub fn report_statements(self) -> Self {
+        Config { report_statements: true, ..self }
+    }
+
     /// For a pooler that gives each transaction another session (pgbouncer's transaction mode): statements are
     /// prepared for one use, and no setting is sent with the connection.
     ///
     /// Nothing else depends on the session. Run [`migrate`](crate::migrate) past the pooler, it takes an advisory lock.
     pub fn through_pooler(self) -> Self {
         Config { options: self.options.statement_cache_capacity(0), through_pooler: true, ..self }
+    }
+}
+
+impl Config {
+    /// How each connection is made.
+    pub(crate) fn connect_options(&self) -> PgConnectOptions {
+        let options = self.options.clone();
+        if self.report_statements { options } else { options.disable_statement_logging() }
     }
 }
 

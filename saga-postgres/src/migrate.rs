@@ -22,7 +22,7 @@ use crate::schema::Schema;
 ///
 /// Not cancel safe: each migration is applied whole or not at all, and running it again goes on from there.
 pub async fn migrate(config: &Config) -> Result<(), StoreError> {
-    let mut connection = config.options.connect().await.map_err(of_connecting)?;
+    let mut connection = config.connect_options().connect().await.map_err(of_connecting)?;
     migrator(&config.schema).run_direct(None, &mut connection, false).await.map_err(failed)?;
     // What was applied is committed; how the connection ends does not matter.
     let _ = connection.close().await;

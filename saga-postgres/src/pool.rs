@@ -55,7 +55,7 @@ impl Pool {
     pub(crate) fn for_statements(config: &Config) -> Arc<Self> {
         // The tables may have grown a thousandfold since their statistics were taken, or have none yet. Every
         // statement here finds its rows by an index; a plan that reads a table from end to end is never right.
-        let options = config.options.clone();
+        let options = config.connect_options();
         let options = match config.through_pooler {
             true => options,
             false => options.options([("enable_seqscan", "off"), ("jit", "off")]),
@@ -65,7 +65,7 @@ impl Pool {
 
     /// Connections for handlers' transactions.
     pub(crate) fn for_transactions(config: &Config) -> Arc<Self> {
-        let options = config.options.clone();
+        let options = config.connect_options();
         Pool::new(options, Purpose::Transactions, config.transactions, config.deadline)
     }
 

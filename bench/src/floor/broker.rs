@@ -36,7 +36,7 @@ pub(super) trait Broker {
     type Publisher: Publisher;
 
     async fn create_queues(job: &Job) -> Result<()>;
-    async fn delete_queues(job: &Job) -> Result<()>;
+    async fn delete_queues(broker: &str, queues: &[String]) -> Result<()>;
     /// Connects one side. Each publisher has one batch under way at a time.
     async fn connect(job: &Job, side: Side) -> Result<(Self::Inbox, Vec<Self::Publisher>)>;
 }

@@ -27,7 +27,7 @@ impl Broker for Kafka {
     async fn create_queues(job: &Job) -> Result<()> {
         let topic = |name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
         let topics = [topic(&job.commands), topic(&job.replies)];
-        let results = admin(job)?
+        let results = admin(&job.broker)?
             .create_topics(&topics, &AdminOptions::new())
             .await
             .with_context(|| format!("cannot create topics on Kafka at {:?}", job.broker))?;
@@ -37,15 +37,15 @@ impl Broker for Kafka {
         Ok(())
     }
 
-    async fn delete_queues(job: &Job) -> Result<()> {
-        let topics = [job.commands.as_str(), job.replies.as_str()];
-        admin(job)?.delete_topics(&topics, &AdminOptions::new()).await?;
+    async fn delete_queues(broker: &str, queues: &[String]) -> Result<()> {
+        let topics: Vec<&str> = queues.iter().map(String::as_str).collect();
+        admin(broker)?.delete_topics(&topics, &AdminOptions::new()).await?;
         Ok(())
     }
 
     async fn connect(job: &Job, side: Side) -> Result<(Inbox, Vec<Publisher>)> {
         let inbox = Inbox::open(job, side.reads(job))?;
-        let producer: FutureProducer = config(job)
+        let producer: FutureProducer = config(&job.broker)
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("linger.ms", "0")
@@ -55,14 +55,14 @@ impl Broker for Kafka {
     }
 }
 
-fn config(job: &Job) -> ClientConfig {
+fn config(broker: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &job.broker).set("socket.nagle.disable", "true");
+    config.set("bootstrap.servers", broker).set("socket.nagle.disable", "true");
     config
 }
 
-fn admin(job: &Job) -> Result<AdminClient<DefaultClientContext>> {
-    config(job).create().context("cannot connect to Kafka")
+fn admin(broker: &str) -> Result<AdminClient<DefaultClientContext>> {
+    config(broker).create().context("cannot connect to Kafka")
 }
 
 /// One consumer of all partitions.
@@ -75,7 +75,7 @@ pub(super) struct Inbox {
 
 impl Inbox {
     fn open(job: &Job, topic: &str) -> Result<Inbox> {
-        let consumer: StreamConsumer = config(job)
+        let consumer: StreamConsumer = config(&job.broker)
             .set("group.id", topic)
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")

@@ -25,18 +25,18 @@ mod rabbitmq;
 mod relay;
 mod sagas;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use saga_core::port::{IdSource, RandomIds};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use crate::args::{FloorArguments, Servers, Transport, Workload};
+use crate::args::{FloorArguments, Store, Transport, Workload};
 use crate::database;
 use crate::measure::{Measured, measure};
 use crate::process::Child;
 use crate::progress::Progress;
-use crate::report::{Report, Store, System};
+use crate::report::{Report, System};
 use broker::Broker;
 use kafka::Kafka;
 use rabbitmq::RabbitMq;
@@ -59,6 +59,7 @@ pub(crate) async fn run(arguments: &FloorArguments) -> Result<Report> {
     let measured = match arguments.transport {
         Transport::RabbitMq => run_over::<RabbitMq>(arguments).await?,
         Transport::Kafka => run_over::<Kafka>(arguments).await?,
+        Transport::Memory => bail!("the floor is measured over a broker: rabbitmq or kafka"),
     };
     Ok(Report::new(System::Floor, Store::Postgres, arguments.transport, &arguments.workload, measured))
 }
@@ -69,6 +70,7 @@ pub(crate) async fn orchestrate(job: &str) -> Result<()> {
     match job.transport {
         Transport::RabbitMq => orchestrator::run::<RabbitMq>(&job).await,
         Transport::Kafka => orchestrator::run::<Kafka>(&job).await,
+        Transport::Memory => bail!("the floor has no memory transport"),
     }
 }
 
@@ -78,19 +80,20 @@ pub(crate) async fn participate(job: &str) -> Result<()> {
     match job.transport {
         Transport::RabbitMq => participants::run::<RabbitMq>(&job).await,
         Transport::Kafka => participants::run::<Kafka>(&job).await,
+        Transport::Memory => bail!("the floor has no memory transport"),
     }
 }
 
 /// Makes databases and queues, runs, and removes them, whatever became of the run.
 async fn run_over<B: Broker>(arguments: &FloorArguments) -> Result<Measured> {
-    let Servers { postgres, .. } = &arguments.servers;
+    let postgres = arguments.servers.postgres()?;
     let mut server = database::connect(postgres).await?;
     let name = format!("bench_{}", RandomIds.uuid().simple());
     let names = [format!("{name}_orchestrator"), format!("{name}_participants")];
     let job = Job {
         database: String::new(),
         transport: arguments.transport,
-        broker: broker_address(arguments)?,
+        broker: arguments.servers.broker(arguments.transport)?,
         commands: format!("{name}.commands"),
         replies: format!("{name}.replies"),
         workload: arguments.workload.clone(),
@@ -109,15 +112,16 @@ async fn clean<B: Broker>(server: &mut PgConnection, names: &[String], job: &Job
     for name in names {
         database::drop(server, name).await?;
     }
-    B::delete_queues(job).await
+    B::delete_queues(&job.broker, &[job.commands.clone(), job.replies.clone()]).await
 }
 
-fn broker_address(arguments: &FloorArguments) -> Result<String> {
-    let address = match arguments.transport {
-        Transport::RabbitMq => &arguments.servers.amqp,
-        Transport::Kafka => &arguments.servers.brokers,
-    };
-    address.clone().context("the broker's address is missing")
+/// Deletes queues or topics of a run of the framework.
+pub(crate) async fn delete_queues(transport: Transport, broker: &str, queues: &[String]) -> Result<()> {
+    match transport {
+        Transport::RabbitMq => RabbitMq::delete_queues(broker, queues).await,
+        Transport::Kafka => Kafka::delete_queues(broker, queues).await,
+        Transport::Memory => Ok(()),
+    }
 }
 
 async fn run_job<B: Broker>(

@@ -23,7 +23,7 @@ impl Broker for RabbitMq {
     type Publisher = Publisher;
 
     async fn create_queues(job: &Job) -> Result<()> {
-        let connection = connect(job).await?;
+        let connection = connect(&job.broker).await?;
         let channel = connection.create_channel().await?;
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
@@ -36,18 +36,18 @@ impl Broker for RabbitMq {
         Ok(connection.close(200, "done".into()).await?)
     }
 
-    async fn delete_queues(job: &Job) -> Result<()> {
-        let connection = connect(job).await?;
+    async fn delete_queues(broker: &str, queues: &[String]) -> Result<()> {
+        let connection = connect(broker).await?;
         let channel = connection.create_channel().await?;
-        for queue in [&job.commands, &job.replies] {
+        for queue in queues {
             channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
         }
         Ok(connection.close(200, "done".into()).await?)
     }
 
     async fn connect(job: &Job, side: Side) -> Result<(Inbox, Vec<Publisher>)> {
-        let inbox = Inbox::open(connect(job).await?, side.reads(job)).await?;
-        let connection = connect(job).await?;
+        let inbox = Inbox::open(connect(&job.broker).await?, side.reads(job)).await?;
+        let connection = connect(&job.broker).await?;
         let mut publishers = Vec::new();
         for _ in 0..PUBLISHERS {
             publishers.push(Publisher::open(&connection, side.writes(job)).await?);
@@ -56,10 +56,10 @@ impl Broker for RabbitMq {
     }
 }
 
-async fn connect(job: &Job) -> Result<Connection> {
-    Connection::connect(&job.broker, ConnectionProperties::default())
+async fn connect(broker: &str) -> Result<Connection> {
+    Connection::connect(broker, ConnectionProperties::default())
         .await
-        .with_context(|| format!("cannot connect to RabbitMQ at {:?}", without_password(&job.broker)))
+        .with_context(|| format!("cannot connect to RabbitMQ at {:?}", without_password(broker)))
 }
 
 /// One consumer.

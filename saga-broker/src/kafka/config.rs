@@ -51,20 +51,14 @@ impl KafkaConfig {
 
     /// What the clients are called in Kafka's logs and quotas (`client.id`). Name the service here.
     pub fn name(self, name: impl Into<String>) -> Self {
-        KafkaConfig {
-            name: name.into(),
-            ..self
-        }
+        KafkaConfig { name: name.into(), ..self }
     }
 
     /// How long one call may take: publishing with its confirms, declaring, closing. At least two seconds.
     ///
     /// A message whose confirm takes longer counts as unknown.
     pub fn deadline(self, deadline: Duration) -> Self {
-        KafkaConfig {
-            deadline: deadline.max(DEADLINE_MIN),
-            ..self
-        }
+        KafkaConfig { deadline: deadline.max(DEADLINE_MIN), ..self }
     }
 
     /// How long a process may be silent before its partitions go to others (`session.timeout.ms`).
@@ -72,46 +66,31 @@ impl KafkaConfig {
     /// Ten seconds by default, a fraction of the library's own, because the sagas of a killed process wait that long.
     /// Brokers allow six seconds and more.
     pub fn session_timeout(self, session_timeout: Duration) -> Self {
-        KafkaConfig {
-            session_timeout,
-            ..self
-        }
+        KafkaConfig { session_timeout, ..self }
     }
 
     /// How long the reading thread may be stuck before its partitions go to others (`max.poll.interval.ms`).
     ///
     /// One minute by default. It never waits for a handler, so a slow handler needs no longer interval.
     pub fn poll_interval_max(self, poll_interval_max: Duration) -> Self {
-        KafkaConfig {
-            poll_interval_max,
-            ..self
-        }
+        KafkaConfig { poll_interval_max, ..self }
     }
 
     /// How many partitions a declared topic has, and so how many processes can share its messages. Eight by default.
     ///
     /// Topics that exist are left as they are. Dead letters have one partition.
     pub fn partitions(self, partitions: u16) -> Self {
-        KafkaConfig {
-            partitions: partitions.max(1),
-            ..self
-        }
+        KafkaConfig { partitions: partitions.max(1), ..self }
     }
 
     /// How many copies of a declared topic the cluster keeps. The brokers' own default if it is not set.
     pub fn replication(self, replication: u16) -> Self {
-        KafkaConfig {
-            replication: Some(replication),
-            ..self
-        }
+        KafkaConfig { replication: Some(replication), ..self }
     }
 
     /// The largest body that is published, in bytes. Must stay below the topics' `max.message.bytes`.
     pub fn body_bytes_max(self, body_bytes_max: usize) -> Self {
-        KafkaConfig {
-            body_bytes_max,
-            ..self
-        }
+        KafkaConfig { body_bytes_max, ..self }
     }
 
     /// Sets any property of librdkafka, for all clients: security, compression,
@@ -188,9 +167,7 @@ impl KafkaConfig {
         for (name, value) in &self.properties {
             config.set(name, value);
         }
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .set("allow.auto.create.topics", "false");
+        config.set("bootstrap.servers", &self.brokers).set("allow.auto.create.topics", "false");
     }
 }
 
@@ -243,10 +220,7 @@ mod tests {
     fn the_values_of_properties_are_not_shown() {
         let config = KafkaConfig::new("localhost:9092").property("sasl.password", "canary");
         let shown = format!("{config:?}");
-        assert!(
-            shown.contains("sasl.password") && !shown.contains("canary"),
-            "{shown}"
-        );
+        assert!(shown.contains("sasl.password") && !shown.contains("canary"), "{shown}");
     }
 
     #[test]
@@ -273,9 +247,6 @@ mod tests {
             .property("linger.ms", "5")
             .property("partition.assignment.strategy", "cooperative-sticky");
         assert_eq!(config.producer().get("linger.ms"), Some("5"));
-        assert_eq!(
-            config.consumer("group").get("partition.assignment.strategy"),
-            Some("cooperative-sticky")
-        );
+        assert_eq!(config.consumer("group").get("partition.assignment.strategy"), Some("cooperative-sticky"));
     }
 }

@@ -10,10 +10,7 @@ use super::metric;
 /// Temporary is the rule: a human can still mend a permission or a topic while this service keeps trying. Permanent
 /// is what cannot come right without a human.
 pub(super) fn transport_error(error: &KafkaError) -> TransportError {
-    let misconfigured = matches!(
-        error,
-        KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)
-    );
+    let misconfigured = matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_));
     let permanent = misconfigured || error.rdkafka_error_code().is_some_and(needs_a_human);
     if permanent {
         TransportError::Permanent(error.to_string())
@@ -25,11 +22,7 @@ pub(super) fn transport_error(error: &KafkaError) -> TransportError {
 /// Translates the answer to a topic's creation.
 pub(super) fn declare_error(topic: &str, code: Code) -> TransportError {
     let why = format!("the topic {topic} cannot be created: {code}");
-    if needs_a_human(code) {
-        TransportError::Permanent(why)
-    } else {
-        TransportError::Temporary(why)
-    }
+    if needs_a_human(code) { TransportError::Permanent(why) } else { TransportError::Temporary(why) }
 }
 
 fn needs_a_human(code: Code) -> bool {
@@ -84,14 +77,8 @@ mod tests {
 
     #[test]
     fn a_message_that_timed_out_may_have_been_written() {
-        assert!(matches!(
-            delivered(Code::MessageTimedOut),
-            PublishError::Unknown(_)
-        ));
-        assert!(matches!(
-            delivered(Code::NotEnoughReplicasAfterAppend),
-            PublishError::Unknown(_)
-        ));
+        assert!(matches!(delivered(Code::MessageTimedOut), PublishError::Unknown(_)));
+        assert!(matches!(delivered(Code::NotEnoughReplicasAfterAppend), PublishError::Unknown(_)));
         assert!(matches!(delivered(Code::PurgeInflight), PublishError::Unknown(_)));
     }
 
@@ -99,10 +86,7 @@ mod tests {
     fn a_message_that_never_left_was_certainly_not_accepted() {
         let full = enqueue_error("orders", &KafkaError::MessageProduction(Code::QueueFull));
         assert!(matches!(full, PublishError::Temporary(_)));
-        let large = enqueue_error(
-            "orders",
-            &KafkaError::MessageProduction(Code::MessageSizeTooLarge),
-        );
+        let large = enqueue_error("orders", &KafkaError::MessageProduction(Code::MessageSizeTooLarge));
         assert!(matches!(large, PublishError::Permanent(_)));
     }
 
@@ -110,10 +94,7 @@ mod tests {
     fn a_missing_topic_may_still_be_declared() {
         for code in [Code::UnknownTopic, Code::UnknownTopicOrPartition] {
             let error = delivered(code);
-            assert!(
-                matches!(&error, PublishError::Temporary(why) if why.contains("unroutable")),
-                "{error}"
-            );
+            assert!(matches!(&error, PublishError::Temporary(why) if why.contains("unroutable")), "{error}");
         }
     }
 

@@ -33,11 +33,7 @@ pub(super) struct Past {
 impl Past {
     /// Nobody can tell what was delivered, so any message may be a repeat.
     pub(super) fn unknown(partition: i32) -> Self {
-        Past {
-            partition,
-            committed: None,
-            suspect_below: None,
-        }
+        Past { partition, committed: None, suspect_below: None }
     }
 }
 
@@ -104,9 +100,7 @@ impl Lanes {
         }
         let lanes = &self.lanes;
         self.ready.retain(|(token, _)| {
-            lanes
-                .get(&partition(*token))
-                .is_some_and(|lane| lane.generation == token.generation)
+            lanes.get(&partition(*token)).is_some_and(|lane| lane.generation == token.generation)
         });
         marks
     }
@@ -127,12 +121,7 @@ impl Lanes {
     fn restart_if_rewound(&mut self, partition: i32, offset: i64) {
         let position = self.lanes.get(&partition).and_then(|lane| lane.window.position());
         if position.is_some_and(|position| offset < position) {
-            tracing::warn!(
-                partition,
-                offset,
-                ?position,
-                "the offsets of a partition went back"
-            );
+            tracing::warn!(partition, offset, ?position, "the offsets of a partition went back");
             self.revoke([partition]);
             self.assign([Past::unknown(partition)]);
         }
@@ -147,11 +136,7 @@ impl Lanes {
             // One that was given back may have been settled since.
             if let Some(record) = self.kept(token) {
                 let record = record.clone();
-                taken.push(Fetched {
-                    token,
-                    redelivered,
-                    record,
-                });
+                taken.push(Fetched { token, redelivered, record });
             }
         }
         taken
@@ -193,10 +178,7 @@ impl Lanes {
 
     /// What is to be committed now: what was settled since, and a reach ahead of what was delivered since.
     pub(super) fn due(&mut self) -> Vec<(i32, Mark)> {
-        let due = self
-            .lanes
-            .iter_mut()
-            .filter_map(|(partition, lane)| Some((*partition, lane.due()?)));
+        let due = self.lanes.iter_mut().filter_map(|(partition, lane)| Some((*partition, lane.due()?)));
         due.collect()
     }
 
@@ -255,10 +237,7 @@ impl Lane {
     fn hand_over(&mut self, ready: &mut VecDeque<(Token, bool)>) {
         let reach = self.reach();
         while let Some(offset) = self.waiting.pop_front_if(|offset| *offset < reach) {
-            let token = Token {
-                generation: self.generation,
-                id: offset as u64,
-            };
+            let token = Token { generation: self.generation, id: offset as u64 };
             ready.push_back((token, self.suspects(offset)));
         }
     }
@@ -276,10 +255,8 @@ impl Lane {
 
     /// What is to be committed if deliveries reach so far, unless it is confirmed already.
     fn unconfirmed(&self, reach: i64) -> Option<Mark> {
-        let mark = Mark {
-            offset: self.window.committable()?,
-            reach: reach.max(self.suspect_below.unwrap_or(0)),
-        };
+        let mark =
+            Mark { offset: self.window.committable()?, reach: reach.max(self.suspect_below.unwrap_or(0)) };
         (self.committed != Some(mark)).then_some(mark)
     }
 }
@@ -287,11 +264,7 @@ impl Lane {
 impl<'a> Origin<'a> {
     /// Where the delivery of a token was read.
     pub(super) fn of(token: Token, topic: &'a str) -> Self {
-        Origin {
-            topic,
-            partition: partition(token),
-            offset: token.id as i64,
-        }
+        Origin { topic, partition: partition(token), offset: token.id as i64 }
     }
 }
 

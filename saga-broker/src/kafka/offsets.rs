@@ -19,11 +19,7 @@ pub(super) struct Window<T> {
 impl<T> Window<T> {
     /// Nothing delivered yet.
     pub(super) fn new() -> Self {
-        Window {
-            deliveries: VecDeque::new(),
-            position: None,
-            unsettled: 0,
-        }
+        Window { deliveries: VecDeque::new(), position: None, unsettled: 0 }
     }
 
     /// Adds a delivery, and keeps `kept` until it is settled. Offsets only go up.
@@ -77,9 +73,7 @@ impl<T> Window<T> {
     }
 
     fn index(&self, offset: i64) -> Option<usize> {
-        self.deliveries
-            .binary_search_by_key(&offset, |(known, _)| *known)
-            .ok()
+        self.deliveries.binary_search_by_key(&offset, |(known, _)| *known).ok()
     }
 }
 

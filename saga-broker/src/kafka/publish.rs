@@ -28,16 +28,12 @@ pub(super) struct Producer {
 impl Producer {
     pub(super) fn new(config: KafkaConfig) -> Result<Self, TransportError> {
         let client = connect(&config).map_err(|error| transport_error(&error))?;
-        Ok(Producer {
-            config,
-            client: Mutex::new(Some(client)),
-        })
+        Ok(Producer { config, client: Mutex::new(Some(client)) })
     }
 
     /// Publishes envelopes whose bodies are not too large. One result each, in the same order.
     pub(super) async fn publish(&self, batch: &[Envelope]) -> Vec<Result<(), PublishError>> {
-        self.send(batch.iter().map(|envelope| self.measured(envelope)))
-            .await
+        self.send(batch.iter().map(|envelope| self.measured(envelope))).await
     }
 
     fn measured<'a>(&self, envelope: &'a Envelope) -> Result<Outgoing<'a>, PublishError> {
@@ -73,9 +69,7 @@ impl Producer {
                 Err(error) => Err(error),
             });
         }
-        let unknown = results
-            .iter()
-            .filter(|result| matches!(result, Err(PublishError::Unknown(_))));
+        let unknown = results.iter().filter(|result| matches!(result, Err(PublishError::Unknown(_))));
         metric::unknown(unknown.count());
         results
     }
@@ -88,9 +82,7 @@ impl Producer {
     /// The producer, made anew if it has met an error after which the library sends nothing any more.
     fn current(&self) -> Result<Arc<Client>, PublishError> {
         let mut current = self.lock();
-        let client = current
-            .as_mut()
-            .ok_or_else(|| PublishError::Temporary(CLOSED.into()))?;
+        let client = current.as_mut().ok_or_else(|| PublishError::Temporary(CLOSED.into()))?;
         if let Some((code, reason)) = client.client().fatal_error() {
             tracing::error!(%code, reason, "the producer met a fatal error and is made anew");
             *client = connect(&self.config).map_err(|error| PublishError::Temporary(error.to_string()))?;
@@ -113,12 +105,7 @@ async fn enqueue<'a>(
     record: Outgoing<'a>,
     until: Instant,
 ) -> Result<Confirm<'a>, PublishError> {
-    let Outgoing {
-        topic,
-        key,
-        body,
-        headers,
-    } = record;
+    let Outgoing { topic, key, body, headers } = record;
     let mut record = FutureRecord {
         topic,
         partition: None,

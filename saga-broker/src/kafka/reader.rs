@@ -25,15 +25,12 @@ pub(super) fn start(config: &KafkaConfig, group: &str, reading: Arc<Reading>) ->
     let name = format!("kafka-{}", reading.topic());
     let run = move || run(consumer, reading);
     let started = thread::Builder::new().name(name).spawn(run);
-    started
-        .map(drop)
-        .map_err(|error| TransportError::Temporary(error.to_string()))
+    started.map(drop).map_err(|error| TransportError::Temporary(error.to_string()))
 }
 
 fn join(config: &KafkaConfig, group: &str, reading: &Arc<Reading>) -> KafkaResult<BaseConsumer<Group>> {
-    let consumer: BaseConsumer<Group> = config
-        .consumer(group)
-        .create_with_context(Group::new(reading.clone()))?;
+    let consumer: BaseConsumer<Group> =
+        config.consumer(group).create_with_context(Group::new(reading.clone()))?;
     consumer.subscribe(&[reading.topic()])?;
     Ok(consumer)
 }
@@ -42,12 +39,7 @@ fn join(config: &KafkaConfig, group: &str, reading: &Arc<Reading>) -> KafkaResul
 fn run(consumer: BaseConsumer<Group>, reading: Arc<Reading>) {
     // Declared first and so dropped last: closing the client revokes its partitions, which commits what is settled.
     let _ending = Ending(reading.clone());
-    let mut reader = Reader {
-        consumer,
-        reading,
-        stalled: 0,
-        ticked: Instant::now(),
-    };
+    let mut reader = Reader { consumer, reading, stalled: 0, ticked: Instant::now() };
     while !reader.reading.is_ending() && reader.turn() {}
 }
 
@@ -112,10 +104,7 @@ impl Reader {
 
     fn admit(&self, message: &BorrowedMessage<'_>) {
         let record = Record::copy(message);
-        let commit = self
-            .reading
-            .lanes()
-            .admit(message.partition(), message.offset(), record);
+        let commit = self.reading.lanes().admit(message.partition(), message.offset(), record);
         self.reading.arrived();
         if commit {
             self.commit();

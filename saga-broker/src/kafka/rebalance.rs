@@ -44,10 +44,7 @@ impl ConsumerContext for Group {
 
 impl Group {
     pub(super) fn new(reading: Arc<Reading>) -> Self {
-        Group {
-            reading,
-            paused: AtomicBool::new(false),
-        }
+        Group { reading, paused: AtomicBool::new(false) }
     }
 
     /// Stops fetching; polling then serves the group alone.
@@ -86,11 +83,7 @@ impl Group {
         // What is new is not paused; the reader pauses all if it still has to.
         self.resume(consumer);
         let pasts: Vec<_> = match consumer.committed_offsets(partitions.clone(), ASK_WITHIN) {
-            Ok(committed) => committed
-                .elements()
-                .iter()
-                .map(|found| past(consumer, found))
-                .collect(),
+            Ok(committed) => committed.elements().iter().map(|found| past(consumer, found)).collect(),
             Err(error) => {
                 tracing::warn!(%error, topic = self.reading.topic(), "what is committed is not known");
                 let unknown = |element: &Element<'_>| Past::unknown(element.partition());
@@ -106,10 +99,7 @@ impl Group {
         // A pause would outlive the assignment.
         self.resume(consumer);
         let revoked = partitions.elements();
-        let marks = self
-            .reading
-            .lanes()
-            .revoke(revoked.iter().map(Element::partition));
+        let marks = self.reading.lanes().revoke(revoked.iter().map(Element::partition));
         // Of partitions that others have by now, nothing may be committed, and the broker would refuse it.
         if !consumer.assignment_lost() {
             self.commit(consumer, &marks);
@@ -123,9 +113,7 @@ impl Group {
         if marks.is_empty() {
             return true;
         }
-        let committed = self
-            .offsets(marks)
-            .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
+        let committed = self.offsets(marks).and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
         metric::committed(marks.len(), if committed.is_ok() { "ok" } else { "failed" });
         committed
             .inspect_err(
@@ -154,30 +142,15 @@ fn past(consumer: &BaseConsumer<Group>, found: &Element<'_>) -> Past {
     let partition = found.partition();
     let Offset::Offset(offset) = found.offset() else {
         let unknown = Past::unknown(partition);
-        return if found.error().is_ok() {
-            Past {
-                suspect_below: Some(0),
-                ..unknown
-            }
-        } else {
-            unknown
-        };
+        return if found.error().is_ok() { Past { suspect_below: Some(0), ..unknown } } else { unknown };
     };
     if let Some(mark) = mark(found) {
-        return Past {
-            partition,
-            committed: Some(mark),
-            suspect_below: Some(mark.reach),
-        };
+        return Past { partition, committed: Some(mark), suspect_below: Some(mark.reach) };
     }
     let client = consumer.client();
     let watermarks = client.fetch_watermarks(found.topic(), partition, ASK_WITHIN);
     let suspect_below = watermarks.ok().map(|(_, high)| high);
-    Past {
-        partition,
-        committed: Some(Mark { offset, reach: 0 }),
-        suspect_below,
-    }
+    Past { partition, committed: Some(Mark { offset, reach: 0 }), suspect_below }
 }
 
 fn mark(element: &Element<'_>) -> Option<Mark> {

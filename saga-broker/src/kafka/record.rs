@@ -35,10 +35,7 @@ impl<'a> Outgoing<'a> {
 }
 
 fn with(headers: OwnedHeaders, name: &str, value: &str) -> OwnedHeaders {
-    headers.insert(Header {
-        key: name,
-        value: Some(value),
-    })
+    headers.insert(Header { key: name, value: Some(value) })
 }
 
 /// A record as the broker gave it, whoever wrote it, in one allocation.
@@ -102,12 +99,7 @@ impl Record {
                 headers = headers.insert(Header { key: &name, value });
             }
         }
-        Outgoing {
-            topic,
-            key,
-            body,
-            headers,
-        }
+        Outgoing { topic, key, body, headers }
     }
 }
 

@@ -62,19 +62,12 @@ impl Settler for KafkaSettler {
     async fn settle(&self, batch: &[(Token, Settlement)]) -> Vec<Result<(), SettleError>> {
         let copies = self.copy_dead_letters(batch).await;
         let mut lanes = self.reading.lanes();
-        let settled = batch
-            .iter()
-            .map(|(token, settlement)| mark(&mut lanes, *token, settlement, &copies));
+        let settled = batch.iter().map(|(token, settlement)| mark(&mut lanes, *token, settlement, &copies));
         let results: Vec<_> = settled.collect();
         drop(lanes);
         self.reading.settled();
         self.reading.arrived();
-        metric::stale(
-            results
-                .iter()
-                .filter(|result| **result == Err(SettleError::Lost))
-                .count(),
-        );
+        metric::stale(results.iter().filter(|result| **result == Err(SettleError::Lost)).count());
         results
     }
 }

@@ -46,10 +46,7 @@ impl Subscription for KafkaSubscription {
             let arrived = self.reading.arrived.notified();
             let taken = self.reading.take(max.max(1))?;
             if !taken.is_empty() {
-                return Ok(taken
-                    .into_iter()
-                    .map(|fetched| fetched.delivery(&self.reading.source))
-                    .collect());
+                return Ok(taken.into_iter().map(|fetched| fetched.delivery(&self.reading.source)).collect());
             }
             arrived.await;
         }
@@ -69,11 +66,7 @@ impl Drop for KafkaSubscription {
 impl Fetched {
     fn delivery(self, source: &Destination) -> Delivery {
         let envelope = self.record.envelope(source);
-        Delivery {
-            envelope,
-            redelivered: self.redelivered,
-            token: self.token,
-        }
+        Delivery { envelope, redelivered: self.redelivered, token: self.token }
     }
 }
 
@@ -177,11 +170,7 @@ impl Reading {
             return Ok(taken);
         }
         let failure = match self.has_ended() {
-            true => Some(
-                self.failure()
-                    .clone()
-                    .unwrap_or(TransportError::Temporary(CLOSED.into())),
-            ),
+            true => Some(self.failure().clone().unwrap_or(TransportError::Temporary(CLOSED.into()))),
             false => self.failure().take(),
         };
         failure.map_or(Ok(taken), Err)

@@ -22,9 +22,8 @@ pub(super) async fn declare(config: &KafkaConfig, live: &[Destination]) -> Resul
     let declaring = Declaring::new(config).map_err(|error| transport_error(&error))?;
     let dead: Vec<Destination> = live.iter().map(Destination::dead_letters).collect();
     let topics = live.iter().map(|topic| live_topic(config, topic));
-    let topics: Vec<NewTopic<'_>> = topics
-        .chain(dead.iter().map(|topic| dead_topic(config, topic)))
-        .collect();
+    let topics: Vec<NewTopic<'_>> =
+        topics.chain(dead.iter().map(|topic| dead_topic(config, topic))).collect();
     let missing = declaring.missing(&topics).await?;
     declaring.create(missing).await
 }
@@ -51,9 +50,7 @@ impl Declaring {
     fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
         let admin = Aside::new(config.admin().create_with_context(Logs)?);
         let within = Some(config.deadline / CALLS);
-        let options = AdminOptions::new()
-            .request_timeout(within)
-            .operation_timeout(within);
+        let options = AdminOptions::new().request_timeout(within).operation_timeout(within);
         Ok(Declaring { admin, options })
     }
 
@@ -61,17 +58,11 @@ impl Declaring {
     ///
     /// The client library passes over the broker's error for one topic, and describes it as having no properties.
     async fn missing<'t>(&self, topics: &'t [NewTopic<'t>]) -> Result<Vec<&'t NewTopic<'t>>, TransportError> {
-        let named: Vec<_> = topics
-            .iter()
-            .map(|topic| ResourceSpecifier::Topic(topic.name))
-            .collect();
+        let named: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic.name)).collect();
         let described = self.admin.describe_configs(&named, &self.options).await;
         let described = described.map_err(|error| transport_error(&error))?;
-        let existing: Vec<_> = described
-            .into_iter()
-            .flatten()
-            .filter(|topic| !topic.entries.is_empty())
-            .collect();
+        let existing: Vec<_> =
+            described.into_iter().flatten().filter(|topic| !topic.entries.is_empty()).collect();
         existing.iter().try_for_each(refuse_if_compacted)?;
         let exists = |topic: &&NewTopic<'_>| existing.iter().any(|found| name(found) == topic.name);
         Ok(topics.iter().filter(|topic| !exists(topic)).collect())
@@ -95,9 +86,7 @@ impl Declaring {
 
 /// A compacted topic forgets all but the last message of a saga.
 fn refuse_if_compacted(topic: &ConfigResource) -> Result<(), TransportError> {
-    let policy = topic
-        .get("cleanup.policy")
-        .and_then(|entry| entry.value.as_deref());
+    let policy = topic.get("cleanup.policy").and_then(|entry| entry.value.as_deref());
     if policy.is_some_and(|policy| policy.contains("compact")) {
         let name = name(topic);
         let why = format!("the topic {name} is compacted (cleanup.policy), so it would lose messages");

@@ -46,11 +46,7 @@ impl Kafka {
     /// [`TransportError::Permanent`] if a property of the configuration is unknown or has a wrong value.
     pub fn new(config: KafkaConfig) -> Result<Self, TransportError> {
         let producer = Arc::new(Producer::new(config.clone())?);
-        Ok(Kafka {
-            config,
-            producer,
-            readings: Mutex::new(Some(Vec::new())),
-        })
+        Ok(Kafka { config, producer, readings: Mutex::new(Some(Vec::new())) })
     }
 
     fn readings(&self) -> std::sync::MutexGuard<'_, Option<Vec<Arc<Reading>>>> {
@@ -83,9 +79,7 @@ impl Transport for Kafka {
 
     async fn subscribe(&self, options: SubscribeOptions) -> Result<Box<dyn Subscription>, TransportError> {
         let mut readings = self.readings();
-        let open = readings
-            .as_mut()
-            .ok_or_else(|| TransportError::Temporary(CLOSED.into()))?;
+        let open = readings.as_mut().ok_or_else(|| TransportError::Temporary(CLOSED.into()))?;
         open.retain(|reading| !reading.has_ended());
         let subscription = KafkaSubscription::start(&self.config, options, self.producer.clone())?;
         open.push(subscription.reading());
