@@ -124,7 +124,7 @@ impl<'a> Call<'a> {
         for _ in 1..ATTEMPTS {
             match self.database.fetch(self.statement(&commits)).await {
                 Err(Failure::Lost(_)) => in_doubt = true,
-                Err(Failure::Collision(_)) => {}
+                Err(Failure::Collision(_)) => counter!("saga_commit_collisions_total").increment(1),
                 answer => return self.read_answer(&commits, answer, in_doubt).await,
             }
         }

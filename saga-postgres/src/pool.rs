@@ -30,12 +30,22 @@ pub(crate) struct Pool {
 }
 
 /// What a pool's connections are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Purpose {
     /// The framework's own statements.
     Statements,
     /// Transactions that handlers write in.
     Transactions,
+}
+
+impl Purpose {
+    /// Whether sqlx is to believe that a connection is always in a transaction.
+    fn counts_a_transaction(self) -> bool {
+        match self {
+            Purpose::Statements => false,
+            Purpose::Transactions => true,
+        }
+    }
 }
 
 struct Session {
@@ -124,7 +134,7 @@ impl Pool {
             let host = self.options.get_host();
             return Err(Failure::Unavailable(format!("the server at {host} is a standby")));
         }
-        if self.purpose == Purpose::Transactions {
+        if self.purpose.counts_a_transaction() {
             count_one_transaction(&mut connection).await.map_err(of_connecting)?;
         }
         Ok(Session { connection, opened: Instant::now() })
@@ -168,7 +178,10 @@ impl Lease {
 
     /// Gives back a connection whose last answer was read to its end, and that is in no transaction.
     pub(crate) fn give_back(self) {
-        if self.session.opened.elapsed() < LIFETIME {
+        // A handler that dropped a `begin` half-way leaves sqlx with the wrong count, see `count_one_transaction`.
+        let counts_right =
+            self.session.connection.is_in_transaction() == self.pool.purpose.counts_a_transaction();
+        if counts_right && self.session.opened.elapsed() < LIFETIME {
             self.pool.idle().push(self.session);
         }
     }

@@ -13,7 +13,7 @@ use crate::pool::{Lease, Pool};
 /// A transaction on a connection of its own. It is a [`PgConnection`], so statements run on `&mut **tx`.
 ///
 /// The framework begins and commits it. A handler may use `begin` on it, which gives a savepoint; it must not send
-/// `COMMIT` or `ROLLBACK`: the fence notices, and the command fails.
+/// `COMMIT` or `ROLLBACK`, or drop the future of a `begin` and go on: the fence notices, and the command fails.
 ///
 /// Dropped, it is rolled back in the background; its connection is used again only if it then answers as it should.
 pub struct Tx {

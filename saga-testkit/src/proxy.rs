@@ -179,6 +179,8 @@ async fn serve(
     server.set_nodelay(true)?;
     let flow = mode.clone();
     tokio::select! {
+        // A cut comes first, so that what was stalled until then does not slip through if the stall ends with it.
+        biased;
         _ = mode.wait_for(|mode| mode.cuts != cuts) => {
             client.set_zero_linger()?;
             server.set_zero_linger()

@@ -38,11 +38,7 @@ fn every_statement_is_listed() {
 
 #[tokio::test]
 async fn every_statement_can_be_prepared() {
-    let Ok(url) = std::env::var("SAGA_POSTGRES_URL") else {
-        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "SAGA_POSTGRES_URL is not set");
-        eprintln!("skipped: set SAGA_POSTGRES_URL");
-        return;
-    };
+    let Some(url) = saga_testkit::suite::server("SAGA_POSTGRES_URL") else { return };
     let schema = Schema::new(format!("prepare_{}", std::process::id())).unwrap();
     let config = Config::new(&url).unwrap().schema(schema.clone());
     migrate(&config).await.unwrap();

@@ -1,18 +1,28 @@
 //! A schema for each test on the server that `SAGA_POSTGRES_URL` names, and commits to store in it.
-#![allow(dead_code, reason = "each test binary uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
+mod counters;
+
+use std::task::Poll;
 use std::time::Duration;
+
+pub(crate) use counters::Counters;
 
 use bytes::Bytes;
 use saga_core::definition::{DefinitionRef, Fingerprint};
-use saga_core::id::{BusinessKey, Destination, Direction, MessageId, SagaId, SagaName, StepName, Version};
-use saga_core::message::{Envelope, Headers};
+use saga_core::fence::{FenceKey, FenceState};
+use saga_core::id::{
+    BusinessKey, Destination, Direction, MessageId, ParticipantName, SagaId, SagaName, StepName, Version,
+};
+use saga_core::message::{Envelope, Headers, Payload};
 use saga_core::policy::Timestamp;
 use saga_core::port::{
-    Change, Commit, IdSource, JournalEntry, OutboxRow, RandomIds, Start, Status, Store, TimerChange,
+    Change, Commit, Committed, FenceWrite, IdSource, JournalEntry, OutboxRow, RandomIds, Start, Status,
+    Store, TimerChange,
 };
 use saga_postgres::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use saga_postgres::{Config, PgFence, PgStore, Schema, migrate};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -21,17 +31,14 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) schema: String,
+    observer: Mutex<Option<PgConnection>>,
 }
 
 /// A migrated schema, or nothing if no server is named; then the test is skipped, and says so.
 pub(crate) async fn database() -> Option<Database> {
-    let Ok(url) = std::env::var("SAGA_POSTGRES_URL") else {
-        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "SAGA_POSTGRES_URL is not set");
-        eprintln!("skipped: set SAGA_POSTGRES_URL");
-        return None;
-    };
+    let url = saga_testkit::suite::server("SAGA_POSTGRES_URL")?;
     let schema = format!("test_{}", RandomIds.uuid().simple());
-    let database = Database { url, schema };
+    let database = Database { url, schema, observer: Mutex::default() };
     migrate(&database.config()).await.unwrap();
     Some(database)
 }
@@ -43,12 +50,24 @@ impl Database {
 
     pub(crate) fn config_at(&self, url: &str) -> Config {
         let schema = Schema::new(&self.schema).unwrap();
-        Config::new(url).unwrap().schema(schema).writer("test")
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let named = format!("{url}{separator}application_name={}", self.schema);
+        Config::new(&named).unwrap().schema(schema).writer("test")
+    }
+
+    /// The server's host and port.
+    pub(crate) fn address(&self) -> &str {
+        let authority = self.url.split('/').nth(2).unwrap();
+        authority.rsplit('@').next().unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> PgStore {
+        PgStore::connect(&self.config()).await.unwrap()
     }
 
     /// A store that knows [`definition`].
     pub(crate) async fn store(&self) -> PgStore {
-        let store = PgStore::connect(&self.config()).await.unwrap();
+        let store = self.client().await;
         store.register(&[definition()]).await.unwrap();
         store
     }
@@ -65,8 +84,24 @@ impl Database {
 
     /// The count that `query` gives, which names tables without their schema.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
-        let mut connection = self.connection().await;
-        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+        let mut observer = self.observer.lock().await;
+        if observer.is_none() {
+            *observer = Some(self.connection().await);
+        }
+        sqlx::query_scalar(query).fetch_one(observer.as_mut().unwrap()).await.unwrap()
+    }
+
+    /// A statement that names `table` without its schema, for a connection that does not search it.
+    pub(crate) fn in_schema(&self, statement: &str, table: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(statement.replacen(table, &format!("{}.{table}", self.schema), 1))
+    }
+
+    /// Waits until a session of a store or fence waits for a lock.
+    pub(crate) async fn someone_waits(&self) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE application_name = current_schema() AND wait_event_type = 'Lock'";
+        let waits = async { while self.count(waiting).await == 0 {} };
+        tokio::time::timeout(Duration::from_secs(20), waits).await.expect("a session that waits for a lock");
     }
 
     /// Runs statements that name tables without their schema.
@@ -84,7 +119,11 @@ impl Drop for Database {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                let text = format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE");
+                // Transactions that the test has dropped cannot be rolled back while it waits here.
+                let text = format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{schema}';
+                     DROP SCHEMA IF EXISTS \"{schema}\" CASCADE"
+                );
                 sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
             });
         });
@@ -172,3 +211,44 @@ pub(crate) fn envelope(saga: SagaId) -> Envelope {
         body: Bytes::from_static(b"{\"item\":\"x\\u0000y\"}"),
     }
 }
+
+pub(crate) async fn store_all(store: &PgStore, batch: &[Commit]) {
+    for outcome in store.commit(batch, LEASE).await {
+        assert!(matches!(outcome, Ok(Committed::Stored)), "{outcome:?}");
+    }
+}
+
+/// What the handlers of these tests write.
+pub(crate) const EFFECTS: &str = "CREATE TABLE effect (saga uuid NOT NULL, step text NOT NULL)";
+
+pub(crate) fn key(saga: SagaId, name: &str) -> FenceKey {
+    FenceKey { participant: ParticipantName::new("stock").unwrap(), saga, step: step(name) }
+}
+
+pub(crate) fn applied(reply: u32) -> FenceState {
+    FenceState::Applied(Payload::encode(&reply).unwrap())
+}
+
+/// The outcome of a command, with a reply that nobody has claimed.
+pub(crate) fn outcome(key: &FenceKey, state: Option<FenceState>) -> FenceWrite {
+    FenceWrite { key: key.clone(), state, reply: Some(outbox_row(key.saga, false)) }
+}
+
+/// Futures that are dropped half-way.
+pub(crate) trait Polled: Future + Sized {
+    /// Polls the future at most `polls` times, and then drops it.
+    async fn polled(self, polls: u64) -> Option<Self::Output> {
+        let mut future = std::pin::pin!(self);
+        let mut left = polls;
+        std::future::poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(None);
+            }
+            left -= 1;
+            future.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+}
+
+impl<F: Future> Polled for F {}
