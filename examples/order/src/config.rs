@@ -32,7 +32,7 @@ pub struct Common {
     #[arg(long, env = "NAMESPACE", default_value = "")]
     pub namespace: String,
     /// What this process is called in journals and by brokers
-    #[arg(long, env = "PROCESS_NAME", default_value = "")]
+    #[arg(long, env = "PROCESS_NAME", default_value_t = format!("process-{}", std::process::id()))]
     pub process_name: String,
     /// How much to log: error, warn, info, debug or trace
     #[arg(long, env = "LOG", default_value = "info")]

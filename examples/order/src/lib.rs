@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod broker;
+pub mod client;
 pub mod config;
 pub mod contract;
 pub mod database;
