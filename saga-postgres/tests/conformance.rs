@@ -1,8 +1,7 @@
 //! The conformance suites over Postgres, with a schema for each scenario.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![cfg(test)]
 
-#[cfg(test)]
 mod support;
 
 use async_trait::async_trait;

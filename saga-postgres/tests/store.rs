@@ -213,7 +213,7 @@ async fn a_saga_has_one_key() {
     let Some(database) = database().await else { return };
     let store = database.store().await;
     let first = start_with_key(saga(), "order-7", 1);
-    store_all(&store, &[first.clone()]).await;
+    store_all(&store, std::slice::from_ref(&first)).await;
     let second = store.commit(&[start_with_key(first.id, "order-8", 1)], LEASE).await;
     assert!(matches!(second[0], Err(CommitError::Conflict)), "{second:?}");
     assert_eq!(database.count("SELECT count(*) FROM business_key").await, 1);
@@ -285,7 +285,7 @@ async fn a_start_joins_any_transaction_of_sqlx() {
     let Some(database) = database().await else { return };
     let store = database.store().await;
     let taken = start_with_key(saga(), "order-7", 1);
-    store_all(&store, &[taken.clone()]).await;
+    store_all(&store, std::slice::from_ref(&taken)).await;
     let mut connection = database.connection().await;
     let mut tx = connection.begin().await.unwrap();
     let other = start_with_key(saga(), "order-7", 2);

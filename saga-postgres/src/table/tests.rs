@@ -42,7 +42,7 @@ async fn every_statement_can_be_prepared() {
     let schema = Schema::new(format!("prepare_{}", std::process::id())).unwrap();
     let config = Config::new(&url).unwrap().schema(schema.clone());
     migrate(&config).await.unwrap();
-    let mut connection = config.options.connect().await.unwrap();
+    let mut connection = config.connect_options().connect().await.unwrap();
     for statement in FILES.iter().flat_map(|(_, _, statements)| *statements) {
         if let Err(error) = connection.prepare(schema.sql(statement)).await {
             panic!("{error}: {statement}");

@@ -91,11 +91,6 @@ impl Database {
         sqlx::query_scalar(query).fetch_one(observer.as_mut().unwrap()).await.unwrap()
     }
 
-    /// A statement that names `table` without its schema, for a connection that does not search it.
-    pub(crate) fn in_schema(&self, statement: &str, table: &str) -> AssertSqlSafe<String> {
-        AssertSqlSafe(statement.replacen(table, &format!("{}.{table}", self.schema), 1))
-    }
-
     /// Waits until a session of a store or fence waits for a lock.
     pub(crate) async fn someone_waits(&self) {
         let waiting = "SELECT count(*) FROM pg_stat_activity
