@@ -235,7 +235,7 @@ impl Connection {
 
 /// How many messages wait in one queue before publishing to it is refused for now: several times what the largest
 /// tests leave lying, and small enough to notice a reader that has died.
-const QUEUE_LENGTH_MAX: usize = 100_000;
+pub(super) const QUEUE_LENGTH_MAX: usize = 100_000;
 
 /// What a closed client says. For publishing it is temporary: another client can still send the message.
 const CLOSED: &str = "this transport was closed";

@@ -31,3 +31,18 @@ impl Clock for TokioClock {
         self.began_at.plus(self.began.elapsed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_stands_still_with_tokios_time_and_goes_on_with_it() {
+        let clock = TokioClock::starting_at(Timestamp::from_micros(7));
+        assert_eq!(clock.now(), Timestamp::from_micros(7));
+        tokio::time::advance(Duration::from_micros(5)).await;
+        assert_eq!(clock.now(), Timestamp::from_micros(12));
+    }
+}

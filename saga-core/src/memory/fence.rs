@@ -17,6 +17,31 @@ use crate::port::{Backlog, Clock, Fence, FenceWrite, Outbox, OutboxRow, RowId, S
 ///
 /// A transaction has the rows and the data for itself, so a second copy of a command waits for the first, whatever
 /// its key. Clones share what is stored. Rows are never forgotten.
+///
+/// # Example: a handler's data commits with the row
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::time::Duration;
+///
+/// use saga_core::fence::{FenceKey, FenceState};
+/// use saga_core::id::{ParticipantName, SagaId, StepName};
+/// use saga_core::memory::MemoryFence;
+/// use saga_core::port::{Fence, FenceWrite};
+///
+/// # let saga = SagaId::from_uuid(uuid::Uuid::from_u128(1));
+/// let stock = MemoryFence::<u32>::default();
+/// let participant = ParticipantName::new("inventory").unwrap();
+/// let key = FenceKey { participant, saga, step: StepName::new("reserve").unwrap() };
+///
+/// let (mut tx, states) = stock.begin(&[key.clone()]).await.unwrap();
+/// assert_eq!(states, [None]);
+/// *tx.data_mut() += 7;
+/// let write = FenceWrite { key, state: Some(FenceState::Closed), reply: None };
+/// stock.commit(tx, &[write], Duration::ZERO).await.unwrap();
+/// assert_eq!(stock.data().await, 7);
+/// # });
+/// ```
 pub struct MemoryFence<D> {
     contents: Arc<Mutex<Contents<D>>>,
     outbox: Arc<Mutex<OutboxTable>>,
@@ -208,3 +233,54 @@ impl<D: Send + 'static> Outbox for MemoryFence<D> {
 
 /// What the port allows: Postgres keeps 64 subtransactions in fast memory, and a command may need two.
 const KEYS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::id::{ParticipantName, SagaId, StepName};
+
+    fn key(step: &str) -> FenceKey {
+        FenceKey {
+            participant: ParticipantName::new("inventory").unwrap(),
+            saga: SagaId::from_uuid(Uuid::from_u128(1)),
+            step: StepName::new(step).unwrap(),
+        }
+    }
+
+    fn closed(step: &str) -> FenceWrite {
+        FenceWrite { key: key(step), state: Some(FenceState::Closed), reply: None }
+    }
+
+    #[tokio::test]
+    async fn keys_that_a_database_could_not_lock_in_order_are_refused() {
+        let fence = MemoryFence::<()>::default();
+        let too_many: Vec<FenceKey> = (10..43).map(|number| key(&number.to_string())).collect();
+        for keys in [&[key("b"), key("a")][..], &[key("a"), key("a")], &too_many] {
+            assert!(matches!(fence.begin(keys).await, Err(StoreError::Rejected(_))), "{keys:?}");
+        }
+        assert!(fence.begin(&too_many[..32]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn writes_that_are_not_those_of_the_keys_are_refused_whole() {
+        let fence = MemoryFence::<u32>::default();
+        for writes in [&[closed("a")][..], &[closed("b"), closed("a")], &[closed("a"), closed("c")]] {
+            let (mut tx, _) = fence.begin(&[key("a"), key("b")]).await.unwrap();
+            *tx.data_mut() = 7;
+            assert_eq!(*tx.data(), 7);
+            let refused = fence.commit(tx, writes, Duration::ZERO).await;
+            assert!(matches!(refused, Err(StoreError::Rejected(_))), "{writes:?}");
+        }
+        assert_eq!(fence.row(&key("a")).await, None);
+        assert_eq!(fence.data().await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_rollback_without_a_savepoint_is_refused() {
+        let fence = MemoryFence::<()>::default();
+        let (mut tx, _) = fence.begin(&[key("a")]).await.unwrap();
+        assert!(matches!(fence.rollback(&mut tx).await, Err(StoreError::Rejected(_))));
+    }
+}

@@ -173,3 +173,96 @@ impl Outbox for MemoryStore {
         Ok(tables.outbox.backlog(self.clock.now()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::definition::Fingerprint;
+    use crate::id::{Destination, MessageId, SagaName};
+    use crate::message::{Envelope, Headers};
+    use crate::policy::Timestamp;
+    use crate::port::{JournalEntry, Start, Status};
+
+    fn definition() -> DefinitionRef {
+        let fingerprint = Fingerprint::from_uuid(Uuid::from_u128(1));
+        DefinitionRef { name: SagaName::new("place-order").unwrap(), version: 1, fingerprint }
+    }
+
+    fn start() -> Commit {
+        let start = Start { definition: definition(), key: None, input: Uuid::nil() };
+        Commit {
+            id: SagaId::from_uuid(Uuid::from_u128(7)),
+            change: Change::Start(start),
+            status: Status::Running,
+            state: Bytes::new(),
+            data: Bytes::new(),
+            parked: None,
+            journal: vec![entry(1)],
+            outbox: Vec::new(),
+            timers: Vec::new(),
+        }
+    }
+
+    fn entry(version: u64) -> JournalEntry {
+        JournalEntry { version, event: Bytes::new(), now: Timestamp::default(), decision: String::new() }
+    }
+
+    fn row() -> OutboxRow {
+        let envelope = Envelope {
+            id: MessageId::from_uuid(Uuid::from_u128(1)),
+            destination: Destination::new("inventory").unwrap(),
+            key: SagaId::from_uuid(Uuid::from_u128(7)),
+            headers: Headers::default(),
+            body: Bytes::new(),
+        };
+        OutboxRow { id: RowId::from_uuid(Uuid::from_u128(3)), envelope, claimed: false }
+    }
+
+    async fn store() -> MemoryStore {
+        let store = MemoryStore::default();
+        store.register(&[definition()]).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn commits_that_no_constraint_would_let_pass_are_refused() {
+        let store = store().await;
+        let mistakes = [
+            Commit { journal: vec![], ..start() },
+            Commit { journal: vec![entry(2)], ..start() },
+            Commit { journal: vec![entry(1), entry(3)], ..start() },
+            Commit { status: Status::Parked, ..start() },
+            Commit { parked: Some("why".into()), ..start() },
+        ];
+        for mistake in mistakes {
+            let refused = store.commit(from_ref(&mistake), Duration::ZERO).await.remove(0);
+            assert!(matches!(refused, Err(CommitError::Rejected(_))), "{mistake:?}");
+        }
+        store.commit(&[Commit { outbox: vec![row()], ..start() }], Duration::ZERO).await.remove(0).unwrap();
+        let same_row = Commit { id: SagaId::from_uuid(Uuid::from_u128(8)), outbox: vec![row()], ..start() };
+        let refused = store.commit(&[same_row], Duration::ZERO).await.remove(0);
+        assert!(matches!(refused, Err(CommitError::Rejected(_))), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn only_a_start_joins_a_transaction() {
+        let store = store().await;
+        let mut tx = store.begin().await;
+        let moved = Commit { change: Change::Move { expected: 0 }, ..start() };
+        let refused = store.start_in(&mut tx, &moved).await;
+        assert!(matches!(refused, Err(CommitError::Rejected(_))), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_was_set_aside_is_found_with_its_reason() {
+        let store = store().await;
+        store.commit(&[Commit { outbox: vec![row()], ..start() }], Duration::ZERO).await.remove(0).unwrap();
+        store.set_aside(&[(row().id, "too large".into())]).await.unwrap();
+        assert_eq!(store.dead_rows().await, [(row(), "too large".into())]);
+    }
+}

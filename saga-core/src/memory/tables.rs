@@ -68,11 +68,6 @@ impl Tables {
         })
     }
 
-    fn registered(&self, definition: &DefinitionRef) -> bool {
-        let registered = self.definitions.get(&(definition.name.clone(), definition.version));
-        registered == Some(&definition.fingerprint)
-    }
-
     /// The sagas that have not ended, parked ones included.
     pub(super) fn unfinished(&self) -> impl Iterator<Item = &Saga> {
         self.sagas.values().filter(|saga| !saga.stored.status.is_terminal())
@@ -86,26 +81,11 @@ impl Tables {
         now: Timestamp,
     ) -> Result<Committed, CommitError> {
         let read_at = match &commit.change {
-            Change::Start(start) => {
-                if let Some(existing) = self.existing(start)? {
-                    return Ok(existing);
-                }
-                if self.sagas.contains_key(&commit.id) {
-                    return Err(CommitError::Conflict);
-                }
-                if !self.registered(&start.definition) {
-                    let why = format!("{} is not registered, or with another fingerprint", start.definition);
-                    return Err(CommitError::Rejected(why));
-                }
-                0
-            }
-            Change::Move { expected } => {
-                let stored = self.sagas.get(&commit.id).map(|saga| saga.stored.version);
-                if stored != Some(*expected) {
-                    return Err(CommitError::Conflict);
-                }
-                *expected
-            }
+            Change::Start(start) => match self.existing(start)? {
+                Some(existing) => return Ok(existing),
+                None => self.check_start(commit.id, start)?,
+            },
+            Change::Move { expected } => self.check_move(commit.id, *expected)?,
         };
         if let Some(mistake) = mistake(commit, read_at).or_else(|| self.outbox.mistake(commit.outbox.iter()))
         {
@@ -127,6 +107,25 @@ impl Tables {
             Some(saga) if saga.input == start.input => Ok(Some(Committed::Existing(saga.stored.id))),
             Some(saga) => Err(CommitError::KeyTaken(saga.stored.id)),
         }
+    }
+
+    /// A new saga is read at version 0.
+    fn check_start(&self, id: SagaId, start: &Start) -> Result<Version, CommitError> {
+        let definition = &start.definition;
+        let registered = self.definitions.get(&(definition.name.clone(), definition.version));
+        if self.sagas.contains_key(&id) {
+            return Err(CommitError::Conflict);
+        }
+        if registered != Some(&definition.fingerprint) {
+            let why = format!("{definition} is not registered, or with another fingerprint");
+            return Err(CommitError::Rejected(why));
+        }
+        Ok(0)
+    }
+
+    fn check_move(&self, id: SagaId, expected: Version) -> Result<Version, CommitError> {
+        let stored = self.sagas.get(&id).map(|saga| saga.stored.version);
+        if stored == Some(expected) { Ok(expected) } else { Err(CommitError::Conflict) }
     }
 
     fn write(&mut self, commit: &Commit, now: Timestamp) {

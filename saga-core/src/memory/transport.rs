@@ -178,3 +178,67 @@ impl Settler for MemorySettler {
         self.0.settle(batch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use uuid::Uuid;
+
+    use super::super::broker::QUEUE_LENGTH_MAX;
+    use super::*;
+    use crate::id::{MessageId, SagaId};
+    use crate::message::Headers;
+
+    fn envelope(destination: &Destination) -> Envelope {
+        Envelope {
+            id: MessageId::from_uuid(Uuid::from_u128(1)),
+            destination: destination.clone(),
+            key: SagaId::from_uuid(Uuid::from_u128(2)),
+            headers: Headers::default(),
+            body: Default::default(),
+        }
+    }
+
+    fn options(source: &Destination, in_flight_max: usize) -> SubscribeOptions {
+        SubscribeOptions { source: source.clone(), group: "readers".into(), in_flight_max }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_more_for_now_and_takes_more_once_it_was_read() {
+        let transport = MemoryTransport::default();
+        let queue = Destination::new("queue").unwrap();
+        transport.declare(from_ref(&queue)).await.unwrap();
+        let full = vec![envelope(&queue); QUEUE_LENGTH_MAX];
+        assert!(transport.publish(&full).await.iter().all(Result::is_ok));
+        let refused = transport.publish(&full[..1]).await.remove(0);
+        assert!(matches!(refused, Err(PublishError::Temporary(_))), "{refused:?}");
+
+        let mut reader = transport.subscribe(options(&queue, 1)).await.unwrap();
+        reader.receive(1).await.unwrap();
+        transport.publish(&full[..1]).await.remove(0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn subscriptions_that_could_never_receive_are_refused() {
+        let transport = MemoryTransport::default();
+        let [queue, nobody] = ["queue", "nobody"].map(|name| Destination::new(name).unwrap());
+        transport.declare(from_ref(&queue)).await.unwrap();
+        for options in [options(&queue, 0), options(&nobody, 1)] {
+            let refused = transport.subscribe(options).await.err().unwrap();
+            assert!(!refused.is_temporary(), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_delivery_is_settled_once() {
+        let transport = MemoryTransport::default();
+        let queue = Destination::new("queue").unwrap();
+        transport.declare(from_ref(&queue)).await.unwrap();
+        transport.publish(&[envelope(&queue)]).await.remove(0).unwrap();
+        let mut reader = transport.subscribe(options(&queue, 1)).await.unwrap();
+        let token = reader.receive(1).await.unwrap()[0].token;
+        let twice = [(token, Settlement::Ack), (token, Settlement::Release)];
+        assert_eq!(reader.settler().settle(&twice).await, [Ok(()), Err(SettleError::Lost)]);
+    }
+}
