@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fence;
+mod limits;
 mod paths;
 mod wire;
 
