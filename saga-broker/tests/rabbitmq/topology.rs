@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use saga_broker::rabbitmq::RabbitMq;
 use saga_core::id::Destination;
 use saga_core::port::{Transport, TransportError};
+use tokio::sync::Barrier;
 
 use crate::common::{envelope, place, publish, reader, receive, rounds};
 
@@ -37,30 +39,29 @@ async fn a_queue_of_another_kind_is_refused_with_what_to_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_that_start_at_once_on_an_empty_broker_all_come_up() {
     let place = place!();
-    for _ in 0..rounds(3, 30) {
-        let queues: Arc<Vec<Destination>> = Arc::new((0..3).map(|_| place.unique("storm")).collect());
-        let services: Vec<_> = (0..5)
-            .map(|_| {
-                let (client, queues) = (RabbitMq::new(place.config()), queues.clone());
-                tokio::spawn(start(client, queues))
-            })
-            .collect();
-        for service in services {
-            service.await.unwrap();
-        }
-    }
+    let queues: Arc<Vec<Destination>> =
+        Arc::new((0..rounds(10, 100)).map(|_| place.unique("storm")).collect());
+    let together = Arc::new(Barrier::new(SERVICES));
+    let services: Vec<_> = (0..SERVICES)
+        .map(|_| tokio::spawn(start(RabbitMq::new(place.config()), queues.clone(), together.clone())))
+        .collect();
+    // The first that fails ends the test, the others would wait for it.
+    try_join_all(services).await.unwrap();
     place.sweep().await;
 }
 
-/// What a service does when it starts, and a proof that it works.
-async fn start(client: RabbitMq, queues: Arc<Vec<Destination>>) {
-    client.declare(&queues).await.unwrap();
+/// What services do when they start, and a proof that they work.
+async fn start(client: RabbitMq, queues: Arc<Vec<Destination>>, together: Arc<Barrier>) {
     for queue in queues.iter() {
+        together.wait().await;
+        client.declare(std::slice::from_ref(queue)).await.unwrap();
         let mut reader = reader(&client, queue, 1).await;
         publish(&client, &[envelope(queue, "hello")]).await;
         receive(&mut *reader, 1).await;
     }
 }
+
+const SERVICES: usize = 5;
 
 #[tokio::test]
 async fn a_queue_that_nobody_declared_cannot_be_read_for_now() {
