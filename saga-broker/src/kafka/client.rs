@@ -51,6 +51,34 @@ impl<T: Send + 'static> Deref for Aside<T> {
 impl<T: Send + 'static> Drop for Aside<T> {
     fn drop(&mut self) {
         let client = self.0.take();
-        thread::spawn(move || drop(client));
+        // Where no thread can be had, the client is dropped with the closure, here.
+        let _ = thread::Builder::new().spawn(move || drop(client));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Blocks when it is dropped, until it is told to go on.
+    struct Blocks(mpsc::Receiver<()>, mpsc::Sender<bool>);
+
+    impl Drop for Blocks {
+        fn drop(&mut self) {
+            let told = self.0.recv_timeout(Duration::from_secs(5)).is_ok();
+            let _ = self.1.send(told);
+        }
+    }
+
+    #[test]
+    fn dropping_a_client_does_not_wait_for_its_end() {
+        let (tell, told) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        drop(Aside::new(Blocks(told, end)));
+        tell.send(()).unwrap();
+        assert!(ended.recv().unwrap(), "it was waited for");
     }
 }

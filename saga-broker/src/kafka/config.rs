@@ -159,7 +159,10 @@ impl KafkaConfig {
         config
             .set("client.id", &self.name)
             // A broker that is back is found within a second; the default backs off to ten.
-            .set("reconnect.backoff.max.ms", "1000");
+            .set("reconnect.backoff.max.ms", "1000")
+            // A network that has fallen silent is noticed so soon; the default waits for a minute.
+            .set("socket.timeout.ms", millis(self.deadline))
+            .set("socket.keepalive.enable", "true");
         config
     }
 

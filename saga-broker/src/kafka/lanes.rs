@@ -78,7 +78,7 @@ impl Lanes {
             assignments: 0,
             ready: VecDeque::new(),
             later: VecDeque::new(),
-            in_flight_max,
+            in_flight_max: in_flight_max.max(1),
         }
     }
 
@@ -283,3 +283,165 @@ const REACH_AHEAD: i64 = 1_000;
 /// One delivery that is never settled holds the commit back while others behind it are settled. All of those come
 /// again after a crash, so there is an end to it: reading stops, which shows as lag.
 const WINDOW_MAX: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::{OwnedHeaders, OwnedMessage, Timestamp};
+
+    use super::*;
+
+    fn record() -> Record {
+        let headers: Option<OwnedHeaders> = None;
+        Record::copy(&OwnedMessage::new(None, None, String::new(), Timestamp::NotAvailable, 0, 0, headers))
+    }
+
+    /// Lanes with partition 0, of which the group has committed `mark`.
+    fn assigned(mark: Option<Mark>) -> Lanes {
+        let mut lanes = Lanes::new(10_000);
+        let suspect_below = Some(mark.map_or(0, |mark| mark.reach));
+        lanes.assign([Past { partition: 0, committed: mark, suspect_below }]);
+        lanes
+    }
+
+    fn admit(lanes: &mut Lanes, offsets: std::ops::Range<i64>) {
+        for offset in offsets {
+            lanes.admit(0, offset, record());
+        }
+    }
+
+    /// Commits what is due, as the reader does.
+    fn commit(lanes: &mut Lanes) -> Option<Mark> {
+        let due = lanes.due();
+        lanes.confirm(&due);
+        due.first().map(|(_, mark)| *mark)
+    }
+
+    fn offsets(deliveries: &[Fetched]) -> Vec<u64> {
+        deliveries.iter().map(|delivery| delivery.token.id).collect()
+    }
+
+    #[test]
+    fn nothing_is_delivered_before_a_reach_beyond_it_is_confirmed() {
+        let mut lanes = assigned(None);
+        assert!(lanes.admit(0, 5, record()), "a commit is due at once");
+        assert!(lanes.take(10).is_empty());
+        assert_eq!(commit(&mut lanes), Some(Mark { offset: 5, reach: 6 + REACH_AHEAD }));
+        assert_eq!(offsets(&lanes.take(10)), [5]);
+
+        admit(&mut lanes, 6..6 + REACH_AHEAD);
+        assert_eq!(lanes.take(usize::MAX).len() as i64, REACH_AHEAD);
+        assert!(lanes.admit(0, 6 + REACH_AHEAD, record()), "the reach is used up");
+        assert!(lanes.take(10).is_empty());
+        commit(&mut lanes);
+        assert_eq!(lanes.take(10).len(), 1);
+    }
+
+    #[test]
+    fn a_commit_that_failed_is_not_asked_for_with_every_message_but_stays_due() {
+        let mut lanes = assigned(None);
+        assert!(lanes.admit(0, 0, record()));
+        let failed = lanes.due();
+        assert!(!lanes.admit(0, 1, record()));
+        assert_eq!(lanes.due()[0].1.offset, failed[0].1.offset);
+    }
+
+    #[test]
+    fn what_lies_below_the_committed_reach_may_be_a_repeat_and_nothing_else() {
+        let mut lanes = assigned(Some(Mark { offset: 10, reach: 12 }));
+        admit(&mut lanes, 10..14);
+        commit(&mut lanes);
+        let redelivered: Vec<bool> = lanes.take(10).iter().map(|delivery| delivery.redelivered).collect();
+        assert_eq!(redelivered, [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_reach_is_never_committed_below_that_of_an_earlier_reader() {
+        let mut lanes = assigned(Some(Mark { offset: 0, reach: 50_000 }));
+        admit(&mut lanes, 0..2);
+        let reach = commit(&mut lanes).map(|mark| mark.reach);
+        assert_eq!(reach, None, "what is committed already says so");
+        let token = lanes.take(1)[0].token;
+        assert!(lanes.settle(token));
+        assert_eq!(commit(&mut lanes), Some(Mark { offset: 1, reach: 50_000 }));
+        assert_eq!(lanes.revoke([0]), []);
+    }
+
+    #[test]
+    fn the_last_commit_says_how_far_deliveries_really_went() {
+        let mut lanes = assigned(None);
+        admit(&mut lanes, 0..3);
+        commit(&mut lanes);
+        let first = lanes.take(1)[0].token;
+        assert!(lanes.settle(first));
+        assert_eq!(lanes.revoke([0]), [(0, Mark { offset: 1, reach: 3 })]);
+    }
+
+    #[test]
+    fn tokens_of_a_revoked_partition_find_nothing_even_if_it_is_assigned_again() {
+        let mut lanes = assigned(None);
+        admit(&mut lanes, 0..2);
+        commit(&mut lanes);
+        let token = lanes.take(1)[0].token;
+        lanes.revoke([0]);
+        lanes.assign([Past::unknown(0)]);
+        admit(&mut lanes, 0..1);
+        assert!(!lanes.settle(token));
+        assert!(!lanes.give_back(token));
+        assert!(lanes.kept(token).is_none());
+        commit(&mut lanes);
+        let again = lanes.take(10);
+        assert_eq!(offsets(&again), [0], "what was ready is gone with its assignment");
+        assert!(again[0].redelivered, "when in doubt");
+        assert!(lanes.settle(again[0].token));
+    }
+
+    #[test]
+    fn offsets_that_go_back_begin_a_partition_anew() {
+        let mut lanes = assigned(Some(Mark { offset: 100, reach: 2_000 }));
+        admit(&mut lanes, 100..102);
+        let token = lanes.take(1)[0].token;
+        admit(&mut lanes, 3..4);
+        assert!(!lanes.settle(token));
+        assert_eq!(commit(&mut lanes).map(|mark| mark.offset), Some(3));
+        assert_eq!(offsets(&lanes.take(10)), [3]);
+    }
+
+    #[test]
+    fn what_is_given_back_comes_again_unless_it_is_settled_by_then() {
+        let mut lanes = assigned(Some(Mark { offset: 0, reach: 2_000 }));
+        admit(&mut lanes, 0..3);
+        let tokens: Vec<Token> = lanes.take(3).iter().map(|delivery| delivery.token).collect();
+        let now = Instant::now();
+        for token in &tokens {
+            lanes.give_back_later(*token, now);
+        }
+        assert!(lanes.settle(tokens[1]));
+        assert!(lanes.give_back_due(now));
+        assert_eq!(offsets(&lanes.take(10)), [0, 2]);
+        assert!(!lanes.give_back_due(now));
+    }
+
+    #[test]
+    fn what_is_fetched_and_not_settled_takes_room_on_all_partitions_together() {
+        let mut lanes = Lanes::new(2);
+        lanes.assign([Past::unknown(0), Past::unknown(1)]);
+        lanes.admit(0, 0, record());
+        assert!(!lanes.is_full());
+        lanes.admit(1, 0, record());
+        assert!(lanes.is_full());
+        commit(&mut lanes);
+        let token = lanes.take(1)[0].token;
+        lanes.settle(token);
+        assert!(!lanes.is_full());
+    }
+
+    #[test]
+    fn one_delivery_that_is_never_settled_ends_in_a_stop_and_not_in_endless_memory() {
+        let mut lanes = assigned(Some(Mark { offset: 0, reach: i64::MAX }));
+        admit(&mut lanes, 0..WINDOW_MAX as i64);
+        for delivery in lanes.take(usize::MAX).iter().skip(1) {
+            lanes.settle(delivery.token);
+        }
+        assert!(lanes.is_full());
+    }
+}

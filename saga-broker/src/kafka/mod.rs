@@ -2,7 +2,7 @@
 //!
 //! A destination is a topic of the same name, and its dead letters are the topic `<name>.dead`. The key of a record is
 //! the saga's id, so one saga's messages share a partition. Groups are Kafka's consumer groups: each gets every
-//! message. Works with Kafka 2.4 and later through librdkafka, which is built in.
+//! message. Needs Kafka 2.4 or later; librdkafka is built in. `docs/wire.md` has the format.
 //!
 //! ```text
 //!  publish ──▶ producer ──▶ the batch is queued ──▶ all confirms awaited ──▶ one result per message

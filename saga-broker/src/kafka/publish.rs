@@ -31,9 +31,25 @@ impl Producer {
         Ok(Producer { config, client: Mutex::new(Some(client)) })
     }
 
-    /// Publishes envelopes whose bodies are not too large. One result each, in the same order.
+    /// Publishes envelopes. One result each, in the same order.
     pub(super) async fn publish(&self, batch: &[Envelope]) -> Vec<Result<(), PublishError>> {
-        self.send(batch.iter().map(|envelope| self.measured(envelope))).await
+        let until = self.deadline();
+        let mut results = self.send(batch.iter().map(|envelope| self.measured(envelope)), until).await;
+        // The broker measures what the library has put into one request: if that is too large, its messages need not
+        // be. Those that it refused are sent once more, each alone.
+        for (envelope, result) in batch.iter().zip(&mut results) {
+            if let Err(PublishError::Permanent(_)) = result
+                && let Ok(record) = self.measured(envelope)
+            {
+                *result = self.send([Ok(record)].into_iter(), until).await.remove(0);
+            }
+        }
+        results
+    }
+
+    /// Until when a call that begins now must have ended.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.config.deadline
     }
 
     fn measured<'a>(&self, envelope: &'a Envelope) -> Result<Outgoing<'a>, PublishError> {
@@ -49,12 +65,12 @@ impl Producer {
     pub(super) async fn send<'a>(
         &self,
         records: impl Iterator<Item = Result<Outgoing<'a>, PublishError>> + Send,
+        until: Instant,
     ) -> Vec<Result<(), PublishError>> {
         let client = match self.current() {
             Ok(client) => client,
             Err(error) => return records.map(|_| Err(error.clone())).collect(),
         };
-        let until = Instant::now() + self.config.deadline;
         let mut confirms = Vec::with_capacity(records.size_hint().0);
         for record in records {
             confirms.push(match record {

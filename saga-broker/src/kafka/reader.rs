@@ -113,8 +113,9 @@ impl Reader {
 
     fn commit(&self) {
         let due = self.reading.lanes().due();
-        if self.consumer.context().commit(&self.consumer, &due) {
-            self.reading.lanes().confirm(&due);
+        let committed = self.consumer.context().commit(&self.consumer, &due);
+        if !committed.is_empty() {
+            self.reading.lanes().confirm(&committed);
             self.reading.arrived();
         }
     }

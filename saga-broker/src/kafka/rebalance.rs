@@ -54,7 +54,7 @@ impl Group {
         }
     }
 
-    /// Fetches again if it was paused. To resume what is not paused would fetch messages twice.
+    /// Fetches again if it was paused.
     pub(super) fn resume(&self, consumer: &BaseConsumer<Self>) {
         if self.paused.swap(false, Ordering::Relaxed) {
             self.log_failure(consumer.resume(&self.partitions()));
@@ -106,20 +106,29 @@ impl Group {
         }
     }
 
-    /// Commits each partition's mark and waits for the broker. False if that failed, which is harmless.
+    /// Commits each partition's mark. Returns what the broker then has, as far as it could be asked.
     ///
-    /// It waits because the library tells the outcome of an asynchronous commit to nobody.
-    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, marks: &[(i32, Mark)]) -> bool {
+    /// The library tells the outcome of an asynchronous commit to nobody, and waits for that of a synchronous one for
+    /// as long as a silent network takes. So it is asked back, within a limit; the two go over one connection, in order.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, marks: &[(i32, Mark)]) -> Vec<(i32, Mark)> {
         if marks.is_empty() {
-            return true;
+            return Vec::new();
         }
-        let committed = self.offsets(marks).and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
-        metric::committed(marks.len(), if committed.is_ok() { "ok" } else { "failed" });
+        let asked_back = self.offsets(marks).and_then(|offsets| {
+            consumer.commit(&offsets, CommitMode::Async)?;
+            consumer.committed_offsets(offsets, ASK_WITHIN)
+        });
+        let committed: Vec<_> = match asked_back {
+            Ok(list) => list.elements().iter().filter_map(partition_and_mark).collect(),
+            Err(error) => {
+                tracing::warn!(%error, topic = self.reading.topic(), "it is not known what is committed");
+                Vec::new()
+            }
+        };
+        let confirmed = marks.iter().filter(|mark| committed.contains(mark)).count();
+        metric::committed(confirmed, "ok");
+        metric::committed(marks.len() - confirmed, "failed");
         committed
-            .inspect_err(
-                |error| tracing::warn!(%error, topic = self.reading.topic(), "offsets were not committed"),
-            )
-            .is_ok()
     }
 
     /// Offsets to commit, each with its reach as metadata.
@@ -151,6 +160,10 @@ fn past(consumer: &BaseConsumer<Group>, found: &Element<'_>) -> Past {
     let watermarks = client.fetch_watermarks(found.topic(), partition, ASK_WITHIN);
     let suspect_below = watermarks.ok().map(|(_, high)| high);
     Past { partition, committed: Some(Mark { offset, reach: 0 }), suspect_below }
+}
+
+fn partition_and_mark(element: &Element<'_>) -> Option<(i32, Mark)> {
+    Some((element.partition(), mark(element)?))
 }
 
 fn mark(element: &Element<'_>) -> Option<Mark> {

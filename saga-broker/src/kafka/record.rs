@@ -89,8 +89,8 @@ impl Record {
         let mut fields = Fields(&self.0);
         let key = fields.next().flatten().map(|key| self.0.slice_ref(key));
         let body = fields.next().flatten();
-        let mut headers = with(OwnedHeaders::new(), DEAD_REASON, reason);
-        headers = with(headers, DEAD_TOPIC, origin.topic);
+        let mut headers = with(OwnedHeaders::new(), DEAD_REASON, shortened(reason));
+        headers = with(headers, DEAD_SOURCE, origin.topic);
         headers = with(headers, DEAD_PARTITION, &origin.partition.to_string());
         headers = with(headers, DEAD_OFFSET, &origin.offset.to_string());
         while let Some((name, value)) = fields.header() {
@@ -160,6 +160,11 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// A header's value is small, and what comes of a foreign message need not be.
+fn shortened(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
+}
+
 fn uuid(bytes: &[u8]) -> Option<Uuid> {
     Uuid::try_parse_ascii(bytes).ok()
 }
@@ -171,15 +176,100 @@ fn text(bytes: &[u8]) -> String {
 /// The header that carries the message's id; the runtimes never see it among the headers.
 const MESSAGE_ID: &str = "saga-message-id";
 
-const DEAD_TOPIC: &str = "saga-dead-topic";
+const DEAD_SOURCE: &str = "saga-dead-source";
 const DEAD_PARTITION: &str = "saga-dead-partition";
 const DEAD_OFFSET: &str = "saga-dead-offset";
 
 /// A dead letter that is dead-lettered again says so anew.
-const DEAD_HEADERS: [&str; 4] = [DEAD_REASON, DEAD_TOPIC, DEAD_PARTITION, DEAD_OFFSET];
+const DEAD_HEADERS: [&str; 4] = [DEAD_REASON, DEAD_SOURCE, DEAD_PARTITION, DEAD_OFFSET];
+
+/// What an envelope's header may have.
+const REASON_BYTES_MAX: usize = 1024;
 
 /// The names and values of a command's headers and the key come to about 500 bytes.
 const ROOM_FOR_HEADERS: usize = 640;
 
 /// A command has ten headers, a reply eight.
 const HEADERS_USUAL: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::{Headers as Borrowed, OwnedMessage, Timestamp};
+
+    use super::*;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            id: MessageId::from_uuid(Uuid::from_u128(1)),
+            destination: Destination::new("orders").unwrap(),
+            key: SagaId::from_uuid(Uuid::from_u128(2)),
+            headers: Headers::from_iter([("saga-kind", "command"), ("text", "naïve ☃"), ("empty", "")]),
+            body: Bytes::from_static(b"body"),
+        }
+    }
+
+    /// What a broker would give back of a record.
+    fn stored(outgoing: Outgoing<'_>) -> OwnedMessage {
+        let (key, body) = (outgoing.key.map(Vec::from), outgoing.body.map(Vec::from));
+        let topic = outgoing.topic.to_owned();
+        OwnedMessage::new(body, key, topic, Timestamp::NotAvailable, 0, 0, Some(outgoing.headers))
+    }
+
+    #[test]
+    fn an_envelope_comes_back_as_it_was_sent() {
+        for body in [&b"body"[..], b""] {
+            let sent = Envelope { body: Bytes::from_static(body), ..envelope() };
+            let record = Record::copy(&stored(Outgoing::of(&sent)));
+            assert_eq!(record.envelope(&sent.destination), sent);
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_of_a_dead_letter_says_its_own_reason_first() {
+        let sent = envelope();
+        let origin = Origin { topic: "orders", partition: 3, offset: 7 };
+        let record = Record::copy(&stored(Outgoing::of(&sent)));
+        let once = Record::copy(&stored(record.dead_letter("orders.dead", "first", &origin)));
+        let twice = Record::copy(&stored(once.dead_letter("orders.dead.dead", "second", &origin)));
+        let read = twice.envelope(&sent.destination);
+        assert_eq!(read.headers.value(DEAD_REASON), Some("second"));
+        assert_eq!(read.headers.value(DEAD_OFFSET), Some("7"));
+        assert_eq!(read.headers.len(), sent.headers.len() + DEAD_HEADERS.len());
+        assert_eq!((read.id, read.key, read.body), (sent.id, sent.key, sent.body));
+    }
+
+    #[test]
+    fn a_reason_of_megabytes_is_cut_between_characters() {
+        let record = Record::copy(&stored(Outgoing::of(&envelope())));
+        let origin = Origin { topic: "orders", partition: 0, offset: 0 };
+        let letter =
+            Record::copy(&stored(record.dead_letter("orders.dead", &"é".repeat(1_000_000), &origin)));
+        let headers = letter.envelope(&envelope().destination).headers;
+        assert_eq!(headers.value(DEAD_REASON).map(str::len), Some(REASON_BYTES_MAX));
+    }
+
+    /// Headers of which the client library cannot give the second.
+    struct Unreadable;
+
+    impl Borrowed for Unreadable {
+        fn count(&self) -> usize {
+            2
+        }
+
+        fn try_get(&self, index: usize) -> Option<Header<'_, &[u8]>> {
+            assert_eq!(index, 0, "a name that is not text");
+            Some(Header { key: "first", value: Some(b"value") })
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_stops_nobody() {
+        let mut buffer = Vec::new();
+        put(&mut buffer, None);
+        put(&mut buffer, Some(b"body"));
+        put_headers(&mut buffer, Some(&Unreadable));
+        let read = Record(buffer.into()).envelope(&envelope().destination);
+        assert_eq!(read.headers, Headers::from_iter([("first", "value")]));
+        assert!(read.key.as_uuid().is_nil() && read.id.as_uuid().is_nil());
+    }
+}

@@ -43,7 +43,7 @@ impl KafkaSettler {
         let copies = letters.iter().map(|(token, reason, record)| {
             Ok(record.dead_letter(topic.as_str(), reason, &Origin::of(*token, self.reading.topic())))
         });
-        let confirms = self.producer.send(copies).await;
+        let confirms = self.producer.send(copies, self.producer.deadline()).await;
         letters.iter().map(|(token, ..)| *token).zip(confirms).collect()
     }
 
