@@ -1,0 +1,131 @@
+//! Partitions that come and go while messages flow.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use saga_broker::kafka::{Kafka, KafkaConfig};
+use saga_core::id::Destination;
+use saga_core::port::{SettleError, Settlement, Subscription, Transport};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_revoked_partition_delivered_is_lost_to_its_reader() {
+    let Some(brokers) = brokers() else { return };
+    let (first, topic) = declared(config(&brokers).partitions(4), "revoked").await;
+    publish_all(&first, &messages(&topic, 0..100)).await;
+    let mut reader = subscribe(&first, &topic, 100).await;
+    let deliveries = receive(&mut reader, 100).await;
+
+    let mut other = subscribe(&transport(&brokers), &topic, 100).await;
+    receive(&mut other, 1).await;
+    let settled = settle(&*reader, &deliveries, Settlement::Ack).await;
+    assert!(settled.iter().all(|result| *result == Err(SettleError::Lost)), "{settled:?}");
+    let again = settle(&*reader, &deliveries, Settlement::Release).await;
+    assert!(again.iter().all(|result| *result == Err(SettleError::Lost)), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_is_lost_while_readers_join_and_leave_and_no_commit_goes_back() {
+    join_and_leave("range").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_is_lost_with_cooperative_rebalances_either() {
+    join_and_leave("cooperative-sticky").await;
+}
+
+async fn join_and_leave(strategy: &str) {
+    let Some(brokers) = brokers() else { return };
+    let config = config(&brokers).partitions(PARTITIONS).property("partition.assignment.strategy", strategy);
+    let (transport, topic) = declared(config.clone(), "load").await;
+    let load = Arc::new(Load::default());
+    let steady = tokio::spawn(load.clone().read(subscribe(&transport, &topic, 200).await));
+    let guests = tokio::spawn(load.clone().come_and_go(config, topic.clone()));
+    let watch = tokio::spawn(load.clone().watch_commits(brokers, topic.clone()));
+
+    let until = Instant::now() + LOAD_LASTS;
+    let mut published = 0;
+    while Instant::now() < until {
+        publish_all(&transport, &messages(&topic, published..published + 100)).await;
+        published += 100;
+        sleep(Duration::from_millis(20)).await;
+    }
+    guests.await.unwrap();
+    let waited = timeout(PATIENCE, load.settles_all(published)).await;
+    assert!(waited.is_ok(), "{} of {published} messages were settled", load.settled.lock().unwrap().len());
+    load.over.store(true, Ordering::Relaxed);
+    steady.await.unwrap();
+    watch.await.unwrap();
+    let lost = load.lost.load(Ordering::Relaxed);
+    eprintln!("{strategy}: {published} messages, {lost} settlements were lost");
+    assert!(lost > 0, "no delivery was out while partitions were revoked, so nothing was tested");
+}
+
+/// What readers have done so far.
+#[derive(Default)]
+struct Load {
+    settled: Mutex<BTreeSet<u64>>,
+    lost: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Load {
+    /// Reads and settles until all is over, out of order, and slowly enough that deliveries are always out.
+    async fn read(self: Arc<Self>, mut subscription: Box<dyn Subscription>) {
+        while !self.over.load(Ordering::Relaxed) {
+            self.read_some(&mut subscription).await;
+        }
+    }
+
+    async fn read_some(&self, subscription: &mut Box<dyn Subscription>) {
+        let Ok(Ok(deliveries)) = timeout(Duration::from_millis(100), subscription.receive(50)).await else {
+            return;
+        };
+        sleep(Duration::from_millis(10)).await;
+        let settled = settle(&**subscription, deliveries.iter().rev(), Settlement::Ack).await;
+        for (delivery, result) in deliveries.iter().rev().zip(settled) {
+            match result {
+                Ok(()) => drop(self.settled.lock().unwrap().insert(number(delivery))),
+                Err(SettleError::Lost) => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    async fn come_and_go(self: Arc<Self>, config: KafkaConfig, topic: Destination) {
+        for _ in 0..GUESTS {
+            let transport = Kafka::new(config.clone()).unwrap();
+            let mut subscription = subscribe(&transport, &topic, 200).await;
+            let leaves = Instant::now() + LOAD_LASTS / GUESTS;
+            while Instant::now() < leaves {
+                self.read_some(&mut subscription).await;
+            }
+            transport.close().await;
+        }
+    }
+
+    async fn watch_commits(self: Arc<Self>, brokers: String, topic: Destination) {
+        let mut before = vec![None; PARTITIONS.into()];
+        while !self.over.load(Ordering::Relaxed) {
+            let (brokers, topic) = (brokers.clone(), topic.clone());
+            let ask = move || committed(&brokers, &topic, PARTITIONS.into());
+            let now = tokio::task::spawn_blocking(ask).await.unwrap();
+            assert!(now.iter().zip(&before).all(|(now, before)| now >= before), "{before:?}, then {now:?}");
+            before = now;
+        }
+    }
+
+    async fn settles_all(&self, published: u64) {
+        while self.settled.lock().unwrap().len() as u64 != published {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+const PARTITIONS: u16 = 4;
+const GUESTS: u32 = 5;
+const LOAD_LASTS: Duration = Duration::from_secs(15);
