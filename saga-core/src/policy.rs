@@ -113,21 +113,30 @@ impl Retry {
             Some("zero attempts; at least 1 is needed")
         } else if self.timeout < TIMEOUT_MIN {
             Some("a timeout under 1 millisecond; no answer could arrive in time")
-        } else if self.timeout > DURATION_MAX || self.deadline.is_some_and(|d| d > DURATION_MAX) {
-            Some("a timeout or deadline over 365 days")
+        } else if self.timeout > DURATION_MAX {
+            Some("a timeout over 365 days")
         } else if self.backoff.first < TIMEOUT_MIN {
             Some(
                 "a backoff under 1 millisecond; a command that fails at once would be sent again without a pause",
             )
         } else if self.backoff.max > DURATION_MAX {
             Some("a backoff over 365 days")
-        } else if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
-            Some("a deadline of zero")
         } else if self.backoff.max < self.backoff.first {
             Some("a backoff whose longest pause is shorter than its first")
         } else {
-            None
+            self.deadline.and_then(deadline_mistake)
         }
+    }
+}
+
+/// What is wrong with a deadline, if it makes no sense.
+pub(crate) fn deadline_mistake(deadline: Duration) -> Option<&'static str> {
+    if deadline.is_zero() {
+        Some("a deadline of zero")
+    } else if deadline > DURATION_MAX {
+        Some("a deadline over 365 days")
+    } else {
+        None
     }
 }
 

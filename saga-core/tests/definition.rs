@@ -200,6 +200,13 @@ fn only_a_pivot_may_be_closed_when_its_attempts_are_spent() {
 }
 
 #[test]
+fn a_deadline_that_makes_no_sense_is_an_error() {
+    let with = |deadline| error_of(saga(1).deadline(deadline).step::<First>().build());
+    assert_eq!(with(Duration::ZERO), "saga \"order\" has a deadline of zero");
+    assert_eq!(with(Duration::MAX), "saga \"order\" has a deadline over 365 days");
+}
+
+#[test]
 fn versions_count_from_one() {
     let error = error_of(saga(0).step::<First>().build());
     assert_eq!(error, "saga \"order\" has version 0; versions count from 1");
@@ -256,6 +263,7 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
     let first = fingerprint(saga(1).step::<First>().step::<Second>().build());
     let same = [
         saga(2).step::<First>().step::<Second>().build(),
+        saga(1).deadline(Duration::from_secs(1)).step::<First>().step::<Second>().build(),
         saga(1).step::<Patient>().step::<Second>().build(),
     ];
     for built in same {

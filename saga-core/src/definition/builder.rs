@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::plan::{Definition, Plan, Role, StepPlan, UndoPlan};
 use super::script::{StepCode, TypedScript};
@@ -9,7 +10,7 @@ use super::step::{Compensate, NothingToUndo, Retriable, Saga, Step};
 use super::{DefinitionError, DefinitionRef, Fingerprint};
 use crate::id::{CommandType, NameError, ParticipantName, SagaName, StepName};
 use crate::message::{Command, Participant};
-use crate::policy::Retry;
+use crate::policy::{Retry, deadline_mistake};
 
 /// Begins the definition of the saga `S`. Give a changed graph a new `version`: sagas under way keep theirs.
 ///
@@ -22,7 +23,7 @@ use crate::policy::Retry;
 /// The crate's documentation has the whole of it.
 pub fn saga<S: Saga>(version: u32) -> Builder<S, BeforePivot> {
     let steps = Steps { drafts: Vec::new(), codes: Vec::new() };
-    Builder { version, steps, groups: Vec::new(), phase: PhantomData }
+    Builder { version, steps, groups: Vec::new(), deadline: None, phase: PhantomData }
 }
 
 /// Before the pivot: every step can be taken back.
@@ -59,6 +60,7 @@ pub struct Builder<S, Phase> {
     version: u32,
     steps: Steps<S>,
     groups: Vec<Range<usize>>,
+    deadline: Option<Duration>,
     phase: PhantomData<fn(Phase)>,
 }
 
@@ -99,9 +101,9 @@ impl<S: Saga, Phase> Builder<S, Phase> {
     where
         Phase: Reversible,
     {
-        let Builder { version, steps, groups, .. } =
+        let Builder { version, steps, groups, deadline, .. } =
             self.alone(Draft::of::<S, T>(DraftRole::Pivot), StepCode::of::<T>());
-        Builder { version, steps, groups, phase: PhantomData }
+        Builder { version, steps, groups, deadline, phase: PhantomData }
     }
 
     /// Adds a step that succeeds in the end.
@@ -112,12 +114,18 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         self.alone(Draft::of::<S, T>(DraftRole::Retriable), StepCode::of::<T>())
     }
 
+    /// Takes the saga back, as if it were cancelled, if it has not come to its pivot after this time; to its end, if
+    /// it has no pivot. There is no such limit by default.
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Builder { deadline: Some(deadline), ..self }
+    }
+
     /// Checks the definition and builds it.
     ///
     /// # Errors
     ///
     /// [`DefinitionError`] names the step that is to be mended: a name that occurs twice or that a broker cannot
-    /// carry, a retry option that makes no sense, no steps at all, or too many.
+    /// carry, a retry option or a deadline that makes no sense, no steps at all, or too many.
     pub fn build(self) -> Result<Definition<S>, DefinitionError> {
         self.check_sizes()?;
         let Steps { drafts, codes } = self.steps;
@@ -126,9 +134,10 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         let name =
             SagaName::new(S::NAME).map_err(|error| DefinitionError::BadName { step: S::NAME, error })?;
         let fingerprint = Fingerprint::of(&canonical(&steps, &self.groups));
-        let reference = DefinitionRef { name, version: self.version, fingerprint };
+        let (reference, deadline) =
+            (DefinitionRef { name, version: self.version, fingerprint }, self.deadline);
         let script = Box::new(TypedScript(codes));
-        Ok(Definition::new(Plan { reference, steps, groups: self.groups, script }))
+        Ok(Definition::new(Plan { reference, steps, groups: self.groups, deadline, script }))
     }
 
     fn alone(mut self, draft: Draft, code: StepCode<S>) -> Self {
@@ -150,6 +159,9 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         let widest = self.groups.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
         let too_large =
             |what, count, limit| Err(DefinitionError::TooLarge { saga: S::NAME, what, count, limit });
+        if let Some(mistake) = self.deadline.and_then(deadline_mistake) {
+            return Err(DefinitionError::BadDeadline { saga: S::NAME, mistake });
+        }
         match self.steps.drafts.len() {
             _ if self.version == 0 => Err(DefinitionError::VersionZero { saga: S::NAME }),
             0 => Err(DefinitionError::Empty { saga: S::NAME }),

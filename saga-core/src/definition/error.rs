@@ -36,6 +36,14 @@ pub enum DefinitionError {
         /// What is wrong.
         mistake: &'static str,
     },
+    /// The saga's deadline makes no sense.
+    #[error("saga {saga:?} has {mistake}")]
+    BadDeadline {
+        /// The saga type.
+        saga: &'static str,
+        /// What is wrong.
+        mistake: &'static str,
+    },
     /// The saga, or one of its groups, is larger than the limit.
     #[error("saga {saga:?} has {count} {what}, and the limit is {limit}; split it into several sagas")]
     TooLarge {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::script::Script;
 use super::{DefinitionRef, Page, Saga, ScriptError};
@@ -45,6 +46,7 @@ pub struct Plan {
     pub(super) reference: DefinitionRef,
     pub(super) steps: Vec<StepPlan>,
     pub(super) groups: Vec<Range<usize>>,
+    pub(super) deadline: Option<Duration>,
     pub(super) script: Box<dyn Script>,
 }
 
@@ -62,6 +64,11 @@ impl Plan {
     /// The groups in the order they are run, as ranges of [`steps`](Plan::steps). Most hold one step.
     pub fn groups(&self) -> &[Range<usize>] {
         &self.groups
+    }
+
+    /// How long the saga may take to come to its pivot, or to its end if it has none.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
     }
 
     /// The place of the step `name`.

@@ -65,7 +65,7 @@ impl<'a> Turn<'a> {
     fn send(&mut self, place: usize, direction: Direction, asked: Try) -> Result<(), ScriptError> {
         let plan = self.step(place);
         let (command_type, body) = self.message(place, direction)?;
-        let trace = self.trace.child(MessageId::command(self.saga, &plan.name, direction));
+        let trace = self.before.trace.child(MessageId::command(self.before.id, &plan.name, direction));
         let (step, attempt, destination) = (plan.name.clone(), asked.attempt, plan.destination());
         self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
         let retry = self.retry(place, direction);
@@ -103,20 +103,25 @@ impl<'a> Turn<'a> {
         self.arm(awaited.place, awaited.direction, &asked, pause);
     }
 
-    /// Sets the step's timer, at the latest to when its deadline is over.
+    /// Sets the step's timer, at the latest to when its deadline or that of the saga is over.
     fn arm(&mut self, place: usize, direction: Direction, asked: &Try, after: Duration) {
-        let deadline =
-            self.limited(place, direction).then(|| self.retry(place, direction).deadline).flatten();
+        let deadline = self.deadline(place, direction);
         let left = deadline.map(|deadline| deadline.saturating_sub(self.now.since(asked.since)));
-        let after = left.map_or(after, |left| left.min(after));
+        let left_to_saga = self.time_left().filter(|_| direction == Direction::Do);
+        let after = left.into_iter().chain(left_to_saga).fold(after, Duration::min);
         let step = self.step(place).name.clone();
         self.effects.push(Effect::Arm { step, direction, attempt: asked.attempt, after });
+    }
+
+    /// How long all attempts may take together, if that is limited.
+    fn deadline(&self, place: usize, direction: Direction) -> Option<Duration> {
+        self.retry(place, direction).deadline.filter(|_| self.limited(place, direction))
     }
 
     /// Whether the policy allows no further attempt.
     pub(super) fn is_spent(&self, awaited: &Awaited) -> bool {
         let Awaited { place, direction, asked } = awaited;
-        let deadline = self.retry(*place, *direction).deadline.filter(|_| self.limited(*place, *direction));
+        let deadline = self.deadline(*place, *direction);
         let late = deadline.is_some_and(|deadline| self.now.since(asked.since) >= deadline);
         late || self.attempts_spent(*place, *direction, asked)
     }
@@ -144,7 +149,7 @@ impl<'a> Turn<'a> {
 
     /// Spreads the pauses of different sagas; the same saga always gets the same ones.
     fn seed(&self) -> u64 {
-        self.saga.as_uuid().as_u64_pair().1
+        self.before.id.as_uuid().as_u64_pair().1
     }
 
     /// Whether this turn has set the step's timer.

@@ -57,7 +57,7 @@ impl Compensating {
     fn settled(&self, turn: &mut Turn<'_>, awaited: &Awaited, state: StepState) -> Moved {
         let name = turn.step(awaited.place).name.clone();
         let undone = state == StepState::Undone;
-        turn.settle(awaited.place, state);
+        turn.set(awaited.place, state);
         let next = turn.retreat(self.cause.clone())?;
         let decision = match next {
             Next::Compensated(_) => Decision::Compensated,

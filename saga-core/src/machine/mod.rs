@@ -30,7 +30,7 @@ use crate::definition::{Plan, ScriptError};
 use crate::id::SagaId;
 use crate::message::{Payload, TraceParent};
 use crate::policy::Timestamp;
-use turn::{Halt, Turn};
+use turn::{Halt, Next, Turn};
 
 /// Starts a saga: enters the first group of `plan`.
 ///
@@ -44,11 +44,12 @@ pub fn start(
     trace: TraceParent,
     now: Timestamp,
 ) -> Result<Transition, ScriptError> {
-    let mut turn = Turn::open(plan, id, &trace, data, Vec::new(), now);
+    let definition = plan.reference().clone();
+    let state = State::Running(Running { steps: Vec::new() });
+    let instance = Instance { id, definition, version: 0, state, data, began: now, trace };
+    let mut turn = Turn::open(plan, &instance, now);
     turn.enter(0)?;
-    let (steps, data, effects) = turn.finish();
-    let state = State::Running(Running { steps });
-    let next = Instance { id, definition: plan.reference().clone(), version: 1, state, data, trace };
+    let (next, effects) = turn.finish(Next::Forward);
     Ok(Transition { next, effects, decision: Decision::Started })
 }
 
@@ -76,8 +77,7 @@ pub fn apply(
 }
 
 fn decide(plan: &Plan, instance: &Instance, event: &Event, now: Timestamp) -> Result<Transition, Halt> {
-    let steps = instance.state.steps().to_vec();
-    let mut turn = Turn::open(plan, instance.id, &instance.trace, instance.data.clone(), steps, now);
+    let mut turn = Turn::open(plan, instance, now);
     let (next, decision) = match &instance.state {
         State::Running(running) => running.on(&mut turn, event),
         State::Compensating(compensating) => compensating.on(&mut turn, event),
@@ -85,7 +85,6 @@ fn decide(plan: &Plan, instance: &Instance, event: &Event, now: Timestamp) -> Re
         State::Completed(completed) => completed.on(event),
         State::Compensated(compensated) => compensated.on(event),
     }?;
-    let (steps, data, effects) = turn.finish();
-    let next = Instance { version: instance.version + 1, state: next.with(steps), data, ..instance.clone() };
+    let (next, effects) = turn.finish(next);
     Ok(Transition { next, effects, decision })
 }

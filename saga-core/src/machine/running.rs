@@ -58,15 +58,19 @@ fn answered(turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
 }
 
 fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved {
-    turn.settle(place, StepState::Done(reply.clone()));
+    turn.set(place, StepState::Done(reply.clone()));
     let name = turn.step(place).name.clone();
     let group = turn.group_of(place);
     if !turn.is_group_done(group) {
         turn.try_reply(place, reply)?;
         return Ok((Next::Forward, Decision::StepDone(name)));
     }
+    let is_last = group + 1 == turn.plan.groups().len();
+    if !is_last && turn.is_overdue() {
+        return turn.turn_back(Cause::Overdue);
+    }
     turn.note_replies(group)?;
-    if group + 1 == turn.plan.groups().len() {
+    if is_last {
         return Ok((Next::Completed, Decision::Completed));
     }
     turn.enter(group + 1)?;
@@ -84,7 +88,7 @@ fn refused(turn: &mut Turn<'_>, place: usize, why: Option<&Payload>) -> Moved {
     if let Some(why) = why {
         turn.on_refused(place, why)?;
     }
-    turn.settle(place, StepState::Refused);
+    turn.set(place, StepState::Refused);
     turn.turn_back(Cause::Refused { step, why: why.cloned() })
 }
 
@@ -104,6 +108,10 @@ fn faulted(turn: &mut Turn<'_>, awaited: &Awaited, fault: &Fault) -> Moved {
 }
 
 fn unanswered(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
+    // A step that is being closed is asked on: the saga waits for that answer in any case.
+    if turn.is_overdue() && awaited.direction == Direction::Do {
+        return turn.turn_back(Cause::Overdue);
+    }
     if turn.is_spent(awaited) {
         return stayed_unknown(turn, awaited);
     }

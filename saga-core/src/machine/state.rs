@@ -21,6 +21,8 @@ pub struct Instance {
     pub state: State,
     /// The user's data.
     pub data: Payload,
+    /// When it began.
+    pub began: Timestamp,
     /// The trace it belongs to.
     pub trace: TraceParent,
 }
@@ -217,6 +219,8 @@ pub enum Cause {
         /// The step.
         step: StepName,
     },
+    /// The saga's deadline passed before its pivot was asked for.
+    Overdue,
     /// Somebody cancelled the saga.
     Cancelled {
         /// Why.

@@ -13,6 +13,7 @@ use super::{
 use crate::definition::DefinitionRef;
 use crate::id::{SagaId, Version};
 use crate::message::{Payload, TraceParent};
+use crate::policy::Timestamp;
 
 /// A saga as it is stored. What `state` and `data` hold is the core's business, not a store's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ pub struct StateError {
 struct Written {
     /// The format's version.
     v: u32,
+    began: Timestamp,
     trace: TraceParent,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<Cause>,
@@ -57,6 +59,7 @@ impl Instance {
     pub fn encode_state(&self) -> Bytes {
         let written = Written {
             v: STATE_FORMAT,
+            began: self.began,
             trace: self.trace.clone(),
             cause: self.state.cause().cloned(),
             steps: self.state.steps().to_vec(),
@@ -76,9 +79,9 @@ impl Instance {
         let written = Written::read(&state).map_err(unreadable)?;
         let data = Payload::from_bytes(data)
             .map_err(|error| StateError { what: "data", error: error.to_string() })?;
-        let trace = written.trace.clone();
+        let (began, trace) = (written.began, written.trace.clone());
         let state = written.into_state(status, parked).map_err(unreadable)?;
-        Ok(Instance { id, definition, version, state, data, trace })
+        Ok(Instance { id, definition, version, state, data, began, trace })
     }
 }
 

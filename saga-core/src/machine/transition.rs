@@ -159,6 +159,7 @@ impl fmt::Display for Cause {
             }
             Cause::Refused { step, why: None } => write!(f, "{step} was closed before it was done"),
             Cause::Unanswered { step } => write!(f, "the outcome of {step} stayed unknown"),
+            Cause::Overdue => write!(f, "its deadline passed"),
             Cause::Cancelled { reason } => write!(f, "cancelled: {reason}"),
             Cause::Operator { reason } => write!(f, "an operator asked for it: {reason}"),
         }

@@ -1,11 +1,13 @@
 //! One transition under construction: the steps as they change, the user's data opened, the effects so far.
 
-use super::state::{Cause, State, StepRecord, StepState, Try, Waiting};
+use std::time::Duration;
+
+use super::state::{Cause, Instance, State, StepRecord, StepState, Try, Waiting};
 use super::transition::{Decision, Effect, Ignored, TransitionError};
 use super::{Compensated, Compensating, Completed, Running};
 use crate::definition::{Page, Plan, Role, ScriptError, StepPlan};
-use crate::id::{Direction, SagaId, StepName};
-use crate::message::{Answer, Payload, TraceParent};
+use crate::id::{Direction, StepName};
+use crate::message::{Answer, Payload};
 use crate::policy::Timestamp;
 
 /// Where the saga goes from here; its steps are filled in when the turn is finished.
@@ -60,8 +62,7 @@ impl From<TransitionError> for Halt {
 /// One transition under construction. Dropped without a trace if the event comes to nothing.
 pub(super) struct Turn<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) saga: SagaId,
-    pub(super) trace: &'a TraceParent,
+    pub(super) before: &'a Instance,
     pub(super) now: Timestamp,
     pub(super) effects: Vec<Effect>,
     steps: Vec<StepRecord>,
@@ -78,20 +79,27 @@ pub(super) struct Awaited {
 }
 
 impl<'a> Turn<'a> {
-    pub(super) fn open(
-        plan: &'a Plan,
-        saga: SagaId,
-        trace: &'a TraceParent,
-        data: Payload,
-        steps: Vec<StepRecord>,
-        now: Timestamp,
-    ) -> Self {
-        Turn { plan, saga, trace, data, page: None, now, steps, effects: Vec::new() }
+    pub(super) fn open(plan: &'a Plan, before: &'a Instance, now: Timestamp) -> Self {
+        let (steps, data) = (before.state.steps().to_vec(), before.data.clone());
+        Turn { plan, before, now, effects: Vec::new(), steps, data, page: None }
     }
 
-    /// The steps, data and effects afterwards.
-    pub(super) fn finish(self) -> (Vec<StepRecord>, Payload, Vec<Effect>) {
-        (self.steps, self.data, self.effects)
+    /// The saga afterwards, and what is to be done for it.
+    pub(super) fn finish(mut self, next: Next) -> (Instance, Vec<Effect>) {
+        let disarmed = self.disarmed();
+        self.effects.extend(disarmed);
+        let (version, state) = (self.before.version + 1, next.with(self.steps));
+        (Instance { version, state, data: self.data, ..self.before.clone() }, self.effects)
+    }
+
+    /// Drops the timers of what was awaited before and is not any more.
+    fn disarmed(&self) -> Vec<Effect> {
+        let awaits = |name: &StepName| {
+            self.steps.iter().any(|record| record.name == *name && record.state.is_awaited())
+        };
+        let before = self.before.state.steps().iter().filter(|record| record.state.is_awaited());
+        let settled = before.filter(|record| !awaits(&record.name));
+        settled.map(|record| Effect::Disarm { step: record.name.clone() }).collect()
     }
 
     /// The user's data, read when the first of its functions is called.
@@ -158,12 +166,6 @@ impl<'a> Turn<'a> {
             Some(record) => record.state = state,
             None => self.steps.push(StepRecord { name: name.clone(), state }),
         }
-    }
-
-    /// Sets a step to a state in which nothing is awaited any more.
-    pub(super) fn settle(&mut self, place: usize, state: StepState) {
-        self.effects.push(Effect::Disarm { step: self.step(place).name.clone() });
-        self.set(place, state);
     }
 
     /// The step that awaits this answer, or why it is not accepted.
@@ -241,6 +243,17 @@ impl<'a> Turn<'a> {
     pub(super) fn pivot_entered(&self) -> Option<usize> {
         let pivot = self.plan.steps().iter().position(|step| matches!(step.role, Role::Pivot))?;
         self.state(pivot).map(|_| pivot)
+    }
+
+    /// Whether the saga's deadline has passed, and it can still be taken back.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.time_left().is_some_and(|left| left.is_zero())
+    }
+
+    /// How long the saga may still take to come to its pivot, if that is limited.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let deadline = self.plan.deadline().filter(|_| self.pivot_entered().is_none())?;
+        Some(deadline.saturating_sub(self.now.since(self.before.began)))
     }
 
     /// Turns back for `cause`: undoes the last group that has something to undo, or ends.

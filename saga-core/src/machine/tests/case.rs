@@ -32,6 +32,8 @@ pub(super) struct Case {
     pub(super) sent: Vec<String>,
     /// The same, in parts.
     pub(super) outbox: Vec<(StepName, Direction, u32)>,
+    /// What moved the saga, and when, as a journal keeps it.
+    pub(super) journal: Vec<(String, Timestamp)>,
     messages: BTreeMap<(StepName, Direction), Message>,
 }
 
@@ -47,8 +49,8 @@ impl Case {
         let data = Payload::encode(data).unwrap();
         let begun = start(definition.plan(), id, data, trace, now).unwrap();
         let (plan, timers, messages) = (definition.plan().clone(), BTreeMap::new(), BTreeMap::new());
-        let (sent, outbox) = (Vec::new(), Vec::new());
-        let mut case = Case { plan, saga: begun.next, now, timers, sent, outbox, messages };
+        let (sent, outbox, journal) = (Vec::new(), Vec::new(), Vec::new());
+        let mut case = Case { plan, saga: begun.next, now, timers, sent, outbox, journal, messages };
         case.take(begun.effects);
         case
     }
@@ -61,6 +63,7 @@ impl Case {
         if let Applied::Moved(transition) = &applied {
             assert_eq!(transition.next.version, self.saga.version + 1, "versions follow one another");
             self.saga = transition.next.clone();
+            self.journal.push((serde_json::to_string(event).unwrap(), self.now));
             self.take(transition.effects.clone());
         }
         Ok(applied)

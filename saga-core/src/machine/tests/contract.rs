@@ -163,6 +163,19 @@ pub(super) fn parallel_order() -> Definition<Order> {
         .unwrap()
 }
 
+/// `order`, which has 15 seconds to come to its pivot.
+pub(super) fn overdue_order() -> Definition<Order> {
+    let deadline = Duration::from_secs(15);
+    define(1)
+        .deadline(deadline)
+        .step::<Reserve>()
+        .check::<Screen>()
+        .pivot::<Capture>()
+        .then::<Ship>()
+        .build()
+        .unwrap()
+}
+
 /// A step that has 25 seconds for all its attempts.
 pub(super) fn hurried_order() -> Definition<Order> {
     define(1).step::<Reserve>().step::<Hurried>().build().unwrap()

@@ -1,7 +1,7 @@
 //! A saga and its participants over a network that loses, doubles, delays and reorders everything.
 //!
 //! The invariants are those of the hazards that the protocol is made against: S3 at most once, S4 terminal truth,
-//! S5 decision order, S6 compensation order. They are checked after every move.
+//! S5 decision order, S6 compensation order, S17 replay. They are checked after every move, the last one at the end.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::topology::{Diary, Shape};
 use crate::definition::Role;
 use crate::fence::FenceState;
 use crate::id::{Direction, StepName};
-use crate::machine::{Applied, Event, Ignored, Resolution, Status, StepState};
+use crate::machine::{Applied, Cause, Event, Ignored, Resolution, Status, StepState};
 use crate::message::{Answer, Payload};
 
 /// One thing that happens. Numbers choose among what there is at that moment.
@@ -44,6 +44,7 @@ pub(super) enum Verb {
 }
 
 pub(super) struct World {
+    begun: Case,
     case: Case,
     participants: Participants,
     commands: Vec<(StepName, Direction, u32)>,
@@ -61,7 +62,8 @@ impl World {
         let case = Case::with(&shape.definition(), &Diary::default());
         let (commands, replies, participants) = (Vec::new(), Vec::new(), Participants::default());
         let (refused, asked, seen) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let mut world = World { case, participants, commands, replies, refused, asked, seen };
+        let begun = case.clone();
+        let mut world = World { begun, case, participants, commands, replies, refused, asked, seen };
         world.send();
         world
     }
@@ -97,7 +99,7 @@ impl World {
                     Move::Command { which: 0, copied: false, handler: Handler::Does }
                 }
                 () if !self.case.timers.is_empty() => Move::Timer { which: 0 },
-                () if ended => return self.note_end(),
+                () if ended => return self.end(),
                 () => Move::Operator { verb: Verb::Retry, which: 0 },
             });
         }
@@ -243,7 +245,15 @@ impl World {
         }
     }
 
-    fn note_end(&mut self) {
+    /// S17: the journal, folded again, gives the saga as it is.
+    fn end(&mut self) {
+        let mut again = self.begun.clone();
+        for (event, now) in &self.case.journal {
+            again.now = *now;
+            again.moved(&serde_json::from_str(event).unwrap());
+        }
+        assert_eq!(again.saga, self.case.saga);
+        self.note(again.saga.state.cause() == Some(&Cause::Overdue), "a deadline passed");
         let completed = self.case.status() == Status::Completed;
         self.note(completed, "a saga completed");
         self.note(!completed, "a saga was compensated");

@@ -56,7 +56,8 @@ fn whatever_the_network_does_a_saga_ends_and_its_end_is_true() {
 }
 
 /// What must have come up in a run of this test, or it proves less than it says.
-const SITUATIONS: [&str; 7] = [
+const SITUATIONS: [&str; 8] = [
+    "a deadline passed",
     "an undo overtook its command",
     "a command came after its undo",
     "a close found its step done",

@@ -1,5 +1,7 @@
 //! Sagas of any shape: steps, checks and groups, with or without a pivot.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,7 @@ pub(super) struct Shape {
     before: Vec<Part>,
     pivot: Option<Pivot>,
     after: usize,
+    hurried: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +42,17 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
         2 => (2..=3_usize).prop_map(Part::Group),
     ];
     let pivot = prop_oneof![Just(None), Just(Some(Pivot::AskedForEver)), Just(Some(Pivot::ClosedWhenSpent))];
-    (prop::collection::vec(part, 0..=4), pivot, 0..=2_usize)
-        .prop_filter("a saga has a step", |(before, pivot, _)| !before.is_empty() || pivot.is_some())
-        .prop_map(|(before, pivot, after)| Shape { before, pivot, after })
+    (prop::collection::vec(part, 0..=4), pivot, 0..=2_usize, prop::bool::weighted(0.3))
+        .prop_filter("a saga has a step", |(before, pivot, ..)| !before.is_empty() || pivot.is_some())
+        .prop_map(|(before, pivot, after, hurried)| Shape { before, pivot, after, hurried })
 }
 
 impl Shape {
     pub(super) fn definition(&self) -> Definition<Diary> {
         let mut builder = define(1);
+        if self.hurried {
+            builder = builder.deadline(Duration::from_secs(25));
+        }
         let mut next = 0;
         for part in &self.before {
             (builder, next) = match part {
