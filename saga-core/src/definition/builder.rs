@@ -16,7 +16,7 @@ use crate::policy::{Retry, deadline_mistake};
 ///
 /// # Example: reserve, capture, ship
 ///
-/// ```ignore
+/// ```text
 /// saga::<PlaceOrder>(1).step::<ReserveStock>().pivot::<CapturePayment>().then::<ShipOrder>().build()
 /// ```
 ///

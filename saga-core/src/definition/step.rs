@@ -18,7 +18,8 @@ pub trait Saga: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// A step of the saga `S`: which command it sends, and what it makes of the answer.
 ///
 /// All three functions are plain: no clock, no randomness, no I/O. A command is written again for each
-/// resend and must come out the same. A panic parks the one saga it happens in.
+/// resend and must come out the same, so it is written from nothing but the data as it is stored. A panic parks
+/// the one saga it happens in.
 ///
 /// # Example: a step that remembers what the participant answered
 ///
@@ -62,6 +63,10 @@ pub trait Step<S: Saga>: Command {
     fn command(saga: &S) -> Self;
 
     /// Takes note of the reply. Does nothing by default.
+    ///
+    /// The replies of a parallel group are noted once the whole group is done, in the order of the definition,
+    /// whatever came first. So what one step of a group answered never changes what is sent to another. Each is tried
+    /// on a copy of the data when it arrives, to find one that cannot be noted while its step can still be resolved.
     fn on_reply(saga: &mut S, reply: Self::Reply) {
         let _ = (saga, reply);
     }

@@ -69,7 +69,7 @@ impl<'a> Turn<'a> {
         let (step, attempt, destination) = (plan.name.clone(), asked.attempt, plan.destination());
         self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
         let retry = self.retry(place, direction);
-        let pause = retry.backoff.delay(asked.attempt, self.seed());
+        let pause = retry.backoff.delay(asked.made(), self.seed());
         let last = self.attempts_spent(place, direction, &asked);
         self.arm(place, direction, &asked, if last { retry.timeout } else { retry.timeout + pause });
         Ok(())
@@ -99,7 +99,7 @@ impl<'a> Turn<'a> {
         if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {
             self.set(awaited.place, state);
         }
-        let pause = self.retry(awaited.place, awaited.direction).backoff.delay(asked.attempt, self.seed());
+        let pause = self.retry(awaited.place, awaited.direction).backoff.delay(asked.made(), self.seed());
         self.arm(awaited.place, awaited.direction, &asked, pause);
     }
 

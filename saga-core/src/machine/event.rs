@@ -70,6 +70,8 @@ pub enum Event {
 pub enum Resolution {
     /// What was awaited is done: the step with this reply, or its undo (the reply is then not looked at).
     Done(Payload),
-    /// The step was not done, and never will be.
+    /// The step was not done. Its participant makes that final, since the command may still be on its way: a step
+    /// that can be undone is, any other is closed. It is taken at the operator's word only if the saga is parked
+    /// because even the close could not be answered.
     NotDone,
 }

@@ -77,6 +77,7 @@ pub fn apply(
 }
 
 fn decide(plan: &Plan, instance: &Instance, event: &Event, now: Timestamp) -> Result<Transition, Halt> {
+    debug_assert_eq!(plan.reference(), &instance.definition, "a saga keeps the definition it began with");
     let mut turn = Turn::open(plan, instance, now);
     let (next, decision) = match &instance.state {
         State::Running(running) => running.on(&mut turn, event),

@@ -1,5 +1,7 @@
 //! Waiting for a human: what parks a saga, and every way out.
 
+use std::time::Duration;
+
 use super::case::{
     Case, cancel, compensate, done, name, no, permanent, replied, resolve, resolve_done, resolve_not_done,
     retry, temporary, timer,
@@ -79,6 +81,20 @@ fn a_retry_sends_again_and_counts_attempts_and_the_deadline_afresh() {
     assert_eq!(case.sent, ["do reserve #5"], "three attempts from the retry on");
     case.time_out("reserve");
     assert_eq!(case.sent, ["undo reserve"]);
+}
+
+#[test]
+fn a_retry_begins_with_the_shortest_pause_again() {
+    let mut case = Case::of(&order());
+    case.done("reserve");
+    case.done("screen");
+    for _ in 0..10 {
+        case.time_out("capture");
+    }
+    case.answer("capture", permanent());
+    case.moved(&retry());
+    case.answer("capture", temporary());
+    assert!(case.timers[&name("capture")].2 <= Duration::from_secs(1));
 }
 
 #[test]
