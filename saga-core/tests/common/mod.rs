@@ -3,6 +3,7 @@
     dead_code,
     unreachable_pub,
     missing_docs,
+    clippy::unwrap_used,
     reason = "shared by several test binaries, each using a part"
 )]
 
