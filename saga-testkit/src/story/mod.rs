@@ -1,4 +1,4 @@
-//! Stories: a saga's behaviour told as a sequence of commands and answers, checked in microseconds.
+//! Stories: a saga's behaviour told as a sequence of commands and answers.
 //!
 //! No runtime, no broker, no clock: a story drives the pure machine with the same definition as in production. What
 //! is not told is an error: a story that ends while a command was sent that it did not expect fails, and the message
