@@ -51,7 +51,17 @@ async fn a_release_that_fails_is_repeated_until_it_succeeds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_sagas_at_once_all_end_and_conserve_stock_and_money() {
-    let bench = Bench::with(Captured { stock: 10_000, money: 100_000 }).await;
+    end_a_thousand(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_in_a_transaction_of_many_commands_keep_nothing_and_harm_no_other() {
+    end_a_thousand(32).await;
+}
+
+/// A fifth of the sagas is refused by payment, after its handler has taken the money.
+async fn end_a_thousand(group: usize) {
+    let bench = Bench::with(Captured { stock: 10_000, money: 100_000, group }).await;
     let mut handles = Vec::new();
     for n in 0..1000 {
         let amount = if n % 5 == 0 { 1_000_000 } else { 10 };

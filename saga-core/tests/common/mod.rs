@@ -168,9 +168,12 @@ impl Handle<CapturePayment, MemoryTx<u32>> for Accounts {
 pub struct Captured {
     pub stock: u32,
     pub money: u32,
+    /// How many commands payment may run in one transaction.
+    pub group: usize,
 }
 
 pub struct Bench {
+    captured: Captured,
     pub orchestrator: Orchestrator<MemoryStore>,
     pub stock: Arc<Stock>,
     pub transport: MemoryTransport,
@@ -181,7 +184,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start() -> Self {
-        Bench::with(Captured { stock: 100, money: 1000 }).await
+        Bench::with(Captured { stock: 100, money: 1000, group: 1 }).await
     }
 
     pub async fn with(captured: Captured) -> Self {
@@ -192,7 +195,7 @@ impl Bench {
     }
 
     pub async fn without_payment() -> Self {
-        Bench::build(Captured { stock: 100, money: 1000 }).await
+        Bench::build(Captured { stock: 100, money: 1000, group: 1 }).await
     }
 
     async fn build(captured: Captured) -> Self {
@@ -217,12 +220,13 @@ impl Bench {
             .start()
             .await
             .unwrap();
-        Bench { orchestrator, stock, transport, inventory, payment, participants: vec![running] }
+        Bench { captured, orchestrator, stock, transport, inventory, payment, participants: vec![running] }
     }
 
     pub async fn start_payment(&self) -> Participating<MemoryFence<u32>> {
         let handlers = service::<Payment, _, _>(Accounts).handle::<CapturePayment>();
-        participant(handlers, self.payment.clone(), Arc::new(self.transport.connect())).start().await.unwrap()
+        let payment = participant(handlers, self.payment.clone(), Arc::new(self.transport.connect()));
+        payment.commands_per_transaction(self.captured.group).start().await.unwrap()
     }
 
     /// The stock and the money that are left.

@@ -76,8 +76,8 @@ where
 
     /// How many commands may share a transaction, from 1 to 32; 1 unless said otherwise.
     ///
-    /// More are faster, because they share a commit; each still has a savepoint of its own, so a refusal harms no
-    /// other. Handlers of one transaction run one after the other, and hold their locks until all are done. Postgres
+    /// More are faster, because they share a commit. A refusal or a fault harms no other: the group then runs once more,
+    /// with a savepoint for each command. Handlers of one transaction run one after the other, and hold their locks until all are done. Postgres
     /// keeps 64 subtransactions in fast memory, so 32 is the limit.
     pub fn commands_per_transaction(self, commands: usize) -> Self {
         ParticipantBuilder { commands_per_transaction: commands.clamp(1, COMMANDS_MAX), ..self }
@@ -131,6 +131,8 @@ where
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,
             stopping: tasks.stopping(),
+            savepoints: true,
+            careful: 0,
         };
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..self.workers {

@@ -32,6 +32,10 @@ pub(super) struct Worker<F: Fence> {
     pub(super) handler_timeout: Duration,
     pub(super) runs_max: u32,
     pub(super) stopping: Stopping,
+    /// Whether each command of the present transaction has a savepoint.
+    pub(super) savepoints: bool,
+    /// How many more groups have savepoints, because a command was refused not long ago.
+    pub(super) careful: u32,
 }
 
 /// What a command comes to inside its transaction.
@@ -46,6 +50,8 @@ enum Outcome {
 enum Failure {
     /// A handler panicked or hung, so its transaction can no longer be used: whose, and with which fault.
     Handler(usize, Fault),
+    /// A command of a group that went without savepoints was refused or failed; the group runs again with them.
+    NoSavepoint,
     /// The database is away, or will not take the transaction.
     Store(StoreError),
 }
@@ -93,12 +99,18 @@ where
     async fn run_group(&mut self, mut jobs: Vec<Job>) {
         jobs.sort_by_key(|job| job.key(&self.name));
         for failures in 1.. {
+            self.savepoints = jobs.len() == 1 || self.careful > 0;
+            self.careful = self.careful.saturating_sub(1);
             match self.attempt(&mut jobs).await {
                 Ok(faults) => return self.settle(jobs, faults).await,
                 Err(Failure::Handler(place, fault)) => {
                     let job = jobs.remove(place);
                     self.settle(vec![job], vec![(0, fault)]).await;
                     return self.run_each(jobs).await;
+                }
+                Err(Failure::NoSavepoint) => {
+                    self.careful = CAREFUL_GROUPS;
+                    continue;
                 }
                 Err(Failure::Store(_)) if jobs.len() > 1 => return self.run_each(jobs).await,
                 Err(Failure::Store(error)) if !error.is_temporary() => {
@@ -209,13 +221,13 @@ where
         let Some(work) = self.handlers.work.get(command.command_type.as_str()) else {
             return Ok(Outcome::Fault(Fault::permanent("there is no handler for this command")));
         };
-        self.fence.savepoint(tx).await?;
+        self.mark(tx).await?;
         match self.guarded(place, command, work(&command.body, tx)).await? {
             Ok(Answered::Done(reply)) => {
                 Ok(Outcome::Answer(Some(FenceState::Applied(reply.clone())), Answer::Done(reply)))
             }
             Ok(Answered::Refused(why)) => {
-                self.fence.rollback(tx).await?;
+                self.roll_back(tx).await?;
                 Ok(Outcome::Answer(Some(FenceState::Refused(why.clone())), Answer::Refused(why)))
             }
             Err(fault) => self.rolled_back(tx, fault).await,
@@ -235,7 +247,7 @@ where
                 "there is no undo for this command and what its fence recorded",
             )));
         };
-        self.fence.savepoint(tx).await?;
+        self.mark(tx).await?;
         match self.guarded(place, command, undo(&command.body, &reply, tx)).await? {
             Ok(()) => Ok(Outcome::Answer(Some(FenceState::Compensated), Answer::Undone)),
             Err(fault) => self.rolled_back(tx, fault).await,
@@ -243,8 +255,23 @@ where
     }
 
     async fn rolled_back(&self, tx: &mut F::Tx, fault: Fault) -> Result<Outcome, Failure> {
-        self.fence.rollback(tx).await?;
+        self.roll_back(tx).await?;
         Ok(Outcome::Fault(fault))
+    }
+
+    /// Marks what a refusal or a fault rolls back to. A savepoint is a round trip, so a group goes without at first.
+    async fn mark(&self, tx: &mut F::Tx) -> Result<(), Failure> {
+        if self.savepoints {
+            self.fence.savepoint(tx).await?;
+        }
+        Ok(())
+    }
+
+    async fn roll_back(&self, tx: &mut F::Tx) -> Result<(), Failure> {
+        if !self.savepoints {
+            return Err(Failure::NoSavepoint);
+        }
+        Ok(self.fence.rollback(tx).await?)
     }
 
     /// Awaits a handler, within its time, and catches its panic. After either, the transaction can no longer be used.
@@ -319,6 +346,8 @@ impl<F: Fence> Clone for Worker<F> {
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,
             stopping: self.stopping.clone(),
+            savepoints: self.savepoints,
+            careful: self.careful,
         }
     }
 }
@@ -345,3 +374,6 @@ async fn give_back(jobs: Vec<Job>) {
         job.settling.release(job.token).await;
     }
 }
+
+/// Where refusals are common, one group in so many runs twice; where they are rare, hardly any has savepoints.
+const CAREFUL_GROUPS: u32 = 64;
