@@ -6,7 +6,7 @@ mod participants;
 mod saga;
 mod world;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use saga_core::port::{IdSource, RandomIds};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -79,13 +79,19 @@ async fn in_two_processes(arguments: &LoadArguments) -> Result<Measured> {
         measured = run_job(&mut server, arguments.servers.postgres()?, &names, &job) => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    for name in &names {
-        database::drop(&mut server, name).await?;
+    let cleaned = clean(&mut server, &names, &job).await;
+    let measured = measured?;
+    cleaned.context("the run went well, but not all of it could be removed")?;
+    Ok(measured)
+}
+
+async fn clean(server: &mut PgConnection, names: &[String], job: &Job) -> Result<()> {
+    for name in names {
+        database::drop(server, name).await?;
     }
     let queues =
         ["bench", "bench.dead", "replies", "replies.dead"].map(|queue| format!("{}.{queue}", job.namespace));
-    floor::delete_queues(job.transport, &job.broker, &queues).await?;
-    measured
+    floor::delete_queues(job.transport, &job.broker, &queues).await
 }
 
 async fn run_job(server: &mut PgConnection, url: &str, names: &[String; 2], job: &Job) -> Result<Measured> {
