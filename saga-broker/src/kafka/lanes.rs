@@ -254,10 +254,13 @@ impl Lane {
     }
 
     /// What is to be committed if deliveries reach so far, unless it is confirmed already.
+    ///
+    /// What lies behind what the broker has is nobody's business: another reader has the partition by now.
     fn unconfirmed(&self, reach: i64) -> Option<Mark> {
-        let mark =
-            Mark { offset: self.window.committable()?, reach: reach.max(self.suspect_below.unwrap_or(0)) };
-        (self.committed != Some(mark)).then_some(mark)
+        let offset = self.window.committable()?;
+        let mark = Mark { offset, reach: reach.max(self.suspect_below.unwrap_or(0)) };
+        let known = self.committed.is_some_and(|committed| committed == mark || committed.offset > offset);
+        (!known).then_some(mark)
     }
 }
 
@@ -374,6 +377,19 @@ mod tests {
         let first = lanes.take(1)[0].token;
         assert!(lanes.settle(first));
         assert_eq!(lanes.revoke([0]), [(0, Mark { offset: 1, reach: 3 })]);
+    }
+
+    #[test]
+    fn nothing_is_committed_behind_what_another_reader_has_committed_since() {
+        let mut lanes = assigned(None);
+        admit(&mut lanes, 0..5);
+        commit(&mut lanes);
+        lanes.confirm(&[(0, Mark { offset: 100, reach: 200 })]);
+        for delivery in lanes.take(5) {
+            lanes.settle(delivery.token);
+        }
+        assert_eq!(lanes.due(), []);
+        assert_eq!(lanes.revoke([0]), []);
     }
 
     #[test]

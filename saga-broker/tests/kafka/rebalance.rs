@@ -43,7 +43,7 @@ async fn join_and_leave(strategy: &str) {
     let config = config(&brokers).partitions(PARTITIONS).property("partition.assignment.strategy", strategy);
     let (transport, topic) = declared(config.clone(), "load").await;
     let load = Arc::new(Load::default());
-    let steady = tokio::spawn(load.clone().read(subscribe(&transport, &topic, 200).await));
+    let steady = tokio::spawn(load.clone().read(subscribe(&transport, &topic, 1_000).await));
     let guests = tokio::spawn(load.clone().come_and_go(config, topic.clone()));
     let watch = tokio::spawn(load.clone().watch_commits(brokers, topic.clone()));
 
@@ -82,10 +82,10 @@ impl Load {
     }
 
     async fn read_some(&self, subscription: &mut Box<dyn Subscription>) {
-        let Ok(Ok(deliveries)) = timeout(Duration::from_millis(100), subscription.receive(50)).await else {
+        let Ok(Ok(deliveries)) = timeout(Duration::from_millis(100), subscription.receive(500)).await else {
             return;
         };
-        sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(100)).await;
         let settled = settle(&**subscription, deliveries.iter().rev(), Settlement::Ack).await;
         for (delivery, result) in deliveries.iter().rev().zip(settled) {
             match result {
@@ -99,7 +99,7 @@ impl Load {
     async fn come_and_go(self: Arc<Self>, config: KafkaConfig, topic: Destination) {
         for _ in 0..GUESTS {
             let transport = Kafka::new(config.clone()).unwrap();
-            let mut subscription = subscribe(&transport, &topic, 200).await;
+            let mut subscription = subscribe(&transport, &topic, 1_000).await;
             let leaves = Instant::now() + LOAD_LASTS / GUESTS;
             while Instant::now() < leaves {
                 self.read_some(&mut subscription).await;
@@ -127,5 +127,5 @@ impl Load {
 }
 
 const PARTITIONS: u16 = 4;
-const GUESTS: u32 = 5;
-const LOAD_LASTS: Duration = Duration::from_secs(15);
+const GUESTS: u32 = 4;
+const LOAD_LASTS: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ use saga_core::port::{
     TransportError,
 };
 use saga_testkit::suite;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 /// The brokers to test with. Without them a test is skipped, or fails where servers are required.
@@ -150,6 +150,15 @@ pub(crate) fn committed(brokers: &str, topic: &Destination, partitions: i32) -> 
     let committed = consumer.committed_offsets(asked, PATIENCE).unwrap();
     let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
     committed.elements().iter().map(|element| offset(element.offset())).collect()
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "it does not come to hold");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Far above what any of this takes on a busy machine.
