@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionListElem as Element;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -37,7 +37,7 @@ impl ConsumerContext for Group {
         match rebalance {
             Rebalance::Assign(partitions) => self.assign(consumer, partitions),
             Rebalance::Revoke(partitions) => self.revoke(consumer, partitions),
-            Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed"),
+            Rebalance::Error(error) => self.warn(error, "a rebalance failed"),
         }
     }
 }
@@ -50,14 +50,16 @@ impl Group {
     /// Stops fetching; polling then serves the group alone.
     pub(super) fn pause(&self, consumer: &BaseConsumer<Self>) {
         if !self.paused.swap(true, Ordering::Relaxed) {
-            self.log_failure(consumer.pause(&self.partitions()));
+            let paused = consumer.pause(&self.partitions());
+            paused.unwrap_or_else(|error| self.warn(&error, "partitions could not be paused"));
         }
     }
 
     /// Fetches again if it was paused.
     pub(super) fn resume(&self, consumer: &BaseConsumer<Self>) {
         if self.paused.swap(false, Ordering::Relaxed) {
-            self.log_failure(consumer.resume(&self.partitions()));
+            let resumed = consumer.resume(&self.partitions());
+            resumed.unwrap_or_else(|error| self.warn(&error, "partitions could not be resumed"));
         }
     }
 
@@ -67,12 +69,6 @@ impl Group {
             list.add_partition(self.reading.topic(), partition);
         }
         list
-    }
-
-    fn log_failure(&self, result: KafkaResult<()>) {
-        if let Err(error) = result {
-            tracing::warn!(%error, topic = self.reading.topic(), "partitions could not be paused or resumed");
-        }
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
@@ -85,7 +81,7 @@ impl Group {
         let pasts: Vec<_> = match consumer.committed_offsets(partitions.clone(), ASK_WITHIN) {
             Ok(committed) => committed.elements().iter().map(|found| past(consumer, found)).collect(),
             Err(error) => {
-                tracing::warn!(%error, topic = self.reading.topic(), "what is committed is not known");
+                self.warn(&error, "it is not known what is committed");
                 let unknown = |element: &Element<'_>| Past::unknown(element.partition());
                 partitions.elements().iter().map(unknown).collect()
             }
@@ -101,8 +97,13 @@ impl Group {
         let revoked = partitions.elements();
         let marks = self.reading.lanes().revoke(revoked.iter().map(Element::partition));
         // Of partitions that others have by now, nothing may be committed, and the broker would refuse it.
-        if !consumer.assignment_lost() {
-            self.commit(consumer, &marks);
+        if marks.is_empty() || consumer.assignment_lost() {
+            return;
+        }
+        // The library gives a partition up only when its commits have ended; it does not answer questions by then.
+        match consumer.commit(&self.offsets(&marks), CommitMode::Async) {
+            Ok(()) => metric::committed(marks.len(), "last"),
+            Err(error) => self.warn(&error, "what was settled last is not committed and comes again"),
         }
     }
 
@@ -114,14 +115,12 @@ impl Group {
         if marks.is_empty() {
             return Vec::new();
         }
-        let asked_back = self.offsets(marks).and_then(|offsets| {
-            consumer.commit(&offsets, CommitMode::Async)?;
-            consumer.committed_offsets(offsets, ASK_WITHIN)
-        });
-        let committed: Vec<_> = match asked_back {
-            Ok(list) => list.elements().iter().filter_map(partition_and_mark).collect(),
+        let offsets = self.offsets(marks);
+        let sent = consumer.commit(&offsets, CommitMode::Async);
+        let committed: Vec<_> = match sent.and_then(|()| consumer.committed_offsets(offsets, ASK_WITHIN)) {
+            Ok(found) => found.elements().iter().filter_map(partition_and_mark).collect(),
             Err(error) => {
-                tracing::warn!(%error, topic = self.reading.topic(), "it is not known what is committed");
+                self.warn(&error, "it is not known what is committed");
                 Vec::new()
             }
         };
@@ -132,14 +131,19 @@ impl Group {
     }
 
     /// Offsets to commit, each with its reach as metadata.
-    fn offsets(&self, marks: &[(i32, Mark)]) -> KafkaResult<TopicPartitionList> {
+    fn offsets(&self, marks: &[(i32, Mark)]) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::with_capacity(marks.len());
         for (partition, mark) in marks {
             let mut element = offsets.add_partition(self.reading.topic(), *partition);
-            element.set_offset(Offset::Offset(mark.offset))?;
+            // Fails for negative offsets, which no broker gives; what has no offset is not committed.
+            let _ = element.set_offset(Offset::Offset(mark.offset));
             element.set_metadata(mark.reach.to_string());
         }
-        Ok(offsets)
+        offsets
+    }
+
+    fn warn(&self, error: &KafkaError, what: &'static str) {
+        tracing::warn!(%error, topic = self.reading.topic(), "{what}");
     }
 }
 
