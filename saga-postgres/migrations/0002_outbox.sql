@@ -1,7 +1,7 @@
 -- Both sides: messages that are committed and not yet known to be with the broker.
 
 -- A row is due when `due_at` has passed. It is inserted due at once, or, if the process that inserts it also sends
--- it from memory, due when that claim's lease ends. A row leaves by its id, after the broker's confirm.
+-- it from memory, as claimed, and due when the claim's lease ends. A row leaves by its id, after the broker's confirm.
 CREATE TABLE saga.outbox (
     id          uuid        CONSTRAINT outbox_pkey PRIMARY KEY,
     created_at  timestamptz NOT NULL DEFAULT statement_timestamp(),
@@ -9,6 +9,7 @@ CREATE TABLE saga.outbox (
     message     uuid        NOT NULL,
     key         uuid        NOT NULL,
     attempts    integer     NOT NULL DEFAULT 0,
+    claimed     boolean     NOT NULL,
     destination text        NOT NULL,
     headers     bytea       NOT NULL,
     body        bytea       NOT NULL,
@@ -23,7 +24,9 @@ CREATE TABLE saga.outbox (
     autovacuum_vacuum_cost_delay = 0
 );
 
-CREATE INDEX outbox_due ON saga.outbox (due_at);
+-- What waits for a relay is found in an index that the rows in flight never enter.
+CREATE INDEX outbox_unclaimed ON saga.outbox (due_at) WHERE NOT claimed;
+CREATE INDEX outbox_claimed ON saga.outbox (due_at) WHERE claimed;
 
 -- Rows that no broker will ever take, each with its reason. Only an operator empties this table.
 CREATE TABLE saga.outbox_dead (

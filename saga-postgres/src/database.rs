@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::Failure;
+use crate::floor::Floor;
 use crate::pool::{Pool, Statement};
 use crate::schema::Schema;
 
@@ -17,6 +18,10 @@ pub(crate) struct Database {
     schema: Schema,
     pub(crate) writer: String,
     body_bytes_max: usize,
+    /// Where to look for outbox rows whose claim has run out.
+    pub(crate) claimed_rows: Floor,
+    /// Where to look for due timers.
+    pub(crate) timers: Floor,
 }
 
 impl Database {
@@ -27,6 +32,8 @@ impl Database {
             schema: config.schema.clone(),
             writer: config.writer.clone(),
             body_bytes_max: config.body_bytes_max,
+            claimed_rows: Floor::default(),
+            timers: Floor::default(),
         };
         database.pool.lease().await?.give_back();
         Ok(Arc::new(database))

@@ -6,6 +6,7 @@ mod config;
 mod database;
 mod error;
 mod fence;
+mod floor;
 mod history;
 mod migrate;
 mod outbox;

@@ -11,23 +11,27 @@ use crate::database::Database;
 use crate::error::{Failure, without_effect};
 use crate::fence::PgFence;
 use crate::pool::Statement;
-use crate::row::{micros, micros_ago, printable, read, read_count, read_envelope};
+use crate::row::{micros, micros_ago, printable, read, read_count, read_envelope, read_now, taken};
 use crate::store::PgStore;
 use crate::table::outbox;
 
 #[async_trait]
 impl Outbox for Database {
     async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OutboxRow>, StoreError> {
-        let statement = self.statement(outbox::CLAIM).bind(limit as i64).bind(micros(lease));
+        let search = self.claimed_rows.begin(&[]);
+        let statement =
+            self.statement(outbox::CLAIM).bind(limit as i64).bind(micros(lease)).bind(search.from());
+        let rows = self.fetch(statement).await?;
         let mut claimed = Vec::new();
         let mut unreadable = Vec::new();
-        for row in self.fetch(statement).await? {
-            let id = RowId::from_uuid(read(&row, "id")?);
-            match read_row(&row, id) {
+        for row in taken(&rows, "id")? {
+            let id = RowId::from_uuid(read(row, "id")?);
+            match read_row(row, id) {
                 Ok(row) => claimed.push(row),
                 Err(failure) => unreadable.push((id, StoreError::from(failure).to_string())),
             }
         }
+        self.claimed_rows.end(search, &[], read_now(&rows)?, claimed.len() + unreadable.len() < limit);
         if !unreadable.is_empty() {
             // Nobody could send them, and they must not stand in the others' way.
             error!(rows = unreadable.len(), "outbox rows cannot be read and are set aside");

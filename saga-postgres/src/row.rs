@@ -11,6 +11,7 @@ use saga_core::policy::Timestamp;
 use saga_core::port::Status;
 use sqlx::postgres::{PgBindIterExt, PgRow, Postgres};
 use sqlx::{Decode, Row, Type};
+use uuid::Uuid;
 
 use crate::error::Failure;
 use crate::pool::Statement;
@@ -42,6 +43,21 @@ pub(crate) fn read_count<T: TryFrom<i64>>(row: &PgRow, column: &str) -> Result<T
 /// The value of a column of microseconds since 1970.
 pub(crate) fn read_time(row: &PgRow, column: &str) -> Result<Timestamp, Failure> {
     read(row, column).map(Timestamp::from_micros)
+}
+
+/// The database's time, in statements that return it with every row and even with none.
+pub(crate) fn read_now(rows: &[PgRow]) -> Result<Timestamp, Failure> {
+    rows.first().map_or(Ok(Timestamp::default()), |row| read_time(row, "now"))
+}
+
+/// The rows that hold more than the time: those where `column` is not null.
+pub(crate) fn taken<'a>(
+    rows: &'a [PgRow],
+    column: &str,
+) -> Result<impl Iterator<Item = &'a PgRow> + use<'a>, Failure> {
+    let holds_more =
+        rows.first().map(|row| read::<Option<Uuid>>(row, column)).transpose()?.flatten().is_some();
+    Ok(rows.iter().filter(move |_| holds_more))
 }
 
 /// The value of a column of names.

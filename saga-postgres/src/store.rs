@@ -6,13 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use saga_core::definition::DefinitionRef;
 use saga_core::id::{Direction, SagaId, StepName};
-use saga_core::policy::Timestamp;
 use saga_core::port::{
     Commit, CommitError, Committed, HeldId, HeldReply, Loaded, StartIn, Store, StoreError, Stored, TimerDue,
 };
 use sqlx::PgConnection;
 use sqlx::postgres::{PgBindIterExt, PgRow};
-use uuid::Uuid;
 
 use crate::commit::Call;
 use crate::config::Config;
@@ -21,7 +19,7 @@ use crate::error::{Failure, without_effect};
 use crate::register::register;
 use crate::row::{
     bind_definitions, headers_column, micros, read, read_bytes, read_count, read_definition, read_envelope,
-    read_name, read_saga, read_status, read_time,
+    read_name, read_now, read_saga, read_status, taken,
 };
 use crate::table::{held, instance, timer};
 
@@ -75,9 +73,15 @@ impl Store for PgStore {
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<TimerDue>, StoreError> {
-        let statement = bind_definitions(self.database.statement(timer::TAKE_DUE), known);
-        let rows = self.database.fetch(statement.bind(limit as i64).bind(micros(lease))).await?;
-        Ok(rows.iter().map(read_timer).collect::<Result<_, _>>()?)
+        let search = self.database.timers.begin(known);
+        let statement = bind_definitions(self.database.statement(timer::TAKE_DUE), known)
+            .bind(limit as i64)
+            .bind(micros(lease))
+            .bind(search.from());
+        let rows = self.database.fetch(statement).await?;
+        let due = taken(&rows, "saga")?.map(read_timer).collect::<Result<Vec<_>, _>>()?;
+        self.database.timers.end(search, known, read_now(&rows)?, due.len() < limit);
+        Ok(due)
     }
 
     async fn hold(&self, replies: &[HeldReply]) -> Result<(), StoreError> {
@@ -120,15 +124,8 @@ impl StartIn for PgStore {
 }
 
 fn read_loaded(rows: &[PgRow]) -> Result<Loaded, Failure> {
-    let now = rows.first().map(|row| read_time(row, "now")).transpose()?;
-    let mut loaded =
-        Loaded { now: now.unwrap_or_else(Timestamp::default), sagas: Vec::with_capacity(rows.len()) };
-    for row in rows {
-        if let Some(id) = read::<Option<Uuid>>(row, "id")? {
-            loaded.sagas.push(read_stored(row, SagaId::from_uuid(id))?);
-        }
-    }
-    Ok(loaded)
+    let stored = |row| read_stored(row, read_saga(row, "id")?);
+    Ok(Loaded { now: read_now(rows)?, sagas: taken(rows, "id")?.map(stored).collect::<Result<_, _>>()? })
 }
 
 /// A row of `instance` with its definition.

@@ -69,7 +69,7 @@ INSERT INTO business_key VALUES ('a', 'k', :id, :id);
 INSERT INTO journal (saga, version, batch, now, writer, decision, event) VALUES (:id, 1, :id, now(), 'w', 'd', '');
 INSERT INTO timer VALUES (:id, 's', now(), 1, 1, 'do');
 INSERT INTO held VALUES (:id, :id, now(), :id, 'd', :id, '', '');
-INSERT INTO outbox (id, due_at, message, key, destination, headers, body) VALUES (:id, now(), :id, :id, 'd', '', '');
+INSERT INTO outbox (id, claimed, due_at, message, key, destination, headers, body) VALUES (:id, true, now(), :id, :id, 'd', '', '');
 INSERT INTO outbox_dead VALUES (:id, now(), now(), :id, :id, 0, 'd', '', '', 'r');
 INSERT INTO fence (saga, step, participant, state, payload) VALUES (:id, 's', 'p', 'applied', '');
 INSERT INTO fence_run (saga, step, participant) VALUES (:id, 's', 'p');

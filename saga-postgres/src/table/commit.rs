@@ -3,7 +3,7 @@
 
 /// Stores each transition whole or not at all, and returns the sagas of those that were stored.
 ///
-/// - `$1` the call, `$2` the writer, `$3` the lease of claimed outbox rows
+/// - `$1` the call, `$2` the writer, `$3` the lease of claimed outbox rows; 0 claims none
 /// - `$4..$10` the sagas: id, expected version (0 for a start), version, status, state, data, parked
 /// - `$11..$16` what starts have besides: id, definition's name, version and fingerprint, business key, input
 /// - `$17..$21` the journal: saga, version, event, now, decision
@@ -63,8 +63,9 @@ WITH change AS (
         AS entry (saga, version, event, now, decision)
     JOIN stored USING (saga)
 ), sent AS (
-    INSERT INTO saga.outbox (id, due_at, message, key, destination, headers, body)
-    SELECT id, statement_timestamp() + CASE WHEN claimed THEN $3 ELSE 0 END * interval '1 microsecond',
+    INSERT INTO saga.outbox (id, claimed, due_at, message, key, destination, headers, body)
+    SELECT id, claimed AND $3 > 0,
+        statement_timestamp() + CASE WHEN claimed THEN $3 ELSE 0 END * interval '1 microsecond',
         message, key, destination, headers, body
     FROM unnest($22::uuid[], $23::uuid[], $24::uuid[], $25::text[], $26::uuid[], $27::bytea[], $28::bytea[], $29::bool[])
         AS row (saga, id, message, destination, key, headers, body, claimed)

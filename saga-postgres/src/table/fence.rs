@@ -42,7 +42,7 @@ ORDER BY position
 /// Writes the outcomes and the replies of the transaction `$1`, and returns a row; writes and returns nothing if
 /// this is another transaction.
 ///
-/// - `$2` the lease of claimed replies
+/// - `$2` the lease of claimed replies; 0 claims none
 /// - `$3..$7` outcomes: saga, step, participant, state, payload
 /// - `$8..$10` rows to remove: saga, step, participant
 /// - `$11..$17` replies: id, message, destination, key, headers, body, claimed
@@ -68,9 +68,10 @@ WITH here AS MATERIALIZED (
         ) AS row
     ))
 ), replied AS (
-    INSERT INTO saga.outbox (id, message, destination, key, headers, body, due_at)
-    SELECT id, message, destination, key, headers, body,
-        statement_timestamp() + CASE WHEN claimed THEN $2 ELSE 0 END * interval '1 microsecond'
+    INSERT INTO saga.outbox (id, claimed, due_at, message, key, destination, headers, body)
+    SELECT id, claimed AND $2 > 0,
+        statement_timestamp() + CASE WHEN claimed THEN $2 ELSE 0 END * interval '1 microsecond',
+        message, key, destination, headers, body
     FROM here, unnest($11::uuid[], $12::uuid[], $13::text[], $14::uuid[], $15::bytea[], $16::bytea[], $17::bool[])
         AS reply (id, message, destination, key, headers, body, claimed)
 )

@@ -1,25 +1,33 @@
 //! The table `timer`.
 
-/// Takes up to `$4` due timers of the definitions `$1`, `$2`, `$3` (names, versions, fingerprints), and moves them to
-/// the end of the lease `$5`. Timers of other definitions are not even looked at: there may be many, for long.
+/// Takes up to `$4` timers that became due after `$6`, of the definitions `$1`, `$2`, `$3` (names, versions,
+/// fingerprints), and moves them to the end of the lease `$5`. Returns the database's time with each; with none, if
+/// there were none.
+///
+/// Timers of other definitions are not even looked at: there may be many, for long. An array of places rather than a
+/// join: the planner does not know the limit, and would join with the whole table. A timer that was changed between
+/// the statement's beginning and its lock is not found at its new place, and is due at the next look.
 pub(crate) const TAKE_DUE: &str = "
 WITH due AS (
-    SELECT timer.saga, timer.step
+    SELECT timer.place
     FROM unnest($1::text[], $2::int8[], $3::uuid[]) AS known (name, version, fingerprint)
     JOIN saga.definition USING (name, version, fingerprint)
     CROSS JOIN LATERAL (
-        SELECT saga, step FROM saga.timer
+        SELECT ctid AS place FROM saga.timer
         WHERE timer.definition = definition.id AND timer.due_at <= statement_timestamp()
+            AND timer.due_at > timestamptz 'epoch' + $6 * interval '1 microsecond'
         ORDER BY timer.due_at
         LIMIT $4
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS timer
     LIMIT $4
+), taken AS (
+    UPDATE saga.timer
+    SET due_at = statement_timestamp() + $5 * interval '1 microsecond'
+    WHERE ctid = ANY (ARRAY(SELECT place FROM due))
+        AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+    RETURNING timer.saga, timer.step, timer.direction, timer.attempt
 )
-UPDATE saga.timer
-SET due_at = statement_timestamp() + $5 * interval '1 microsecond'
-FROM due
-WHERE timer.saga = due.saga AND timer.step = due.step
-    AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
-RETURNING timer.saga, timer.step, timer.direction, timer.attempt
+SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::int8 AS now, taken.*
+FROM (SELECT) AS once LEFT JOIN taken ON true
 ";
