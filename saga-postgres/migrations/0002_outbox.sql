@@ -9,7 +9,7 @@ CREATE TABLE saga.outbox (
     message     uuid        NOT NULL,
     key         uuid        NOT NULL,
     attempts    integer     NOT NULL DEFAULT 0,
-    claimed     boolean     NOT NULL,
+    claimed     boolean     NOT NULL DEFAULT false,
     destination text        NOT NULL,
     headers     bytea       NOT NULL,
     body        bytea       NOT NULL,
