@@ -1,6 +1,7 @@
 //! A place on the broker for one test: names of its own, a proxy to break connections, and a broom.
 
-use std::sync::Mutex;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
@@ -12,9 +13,10 @@ use saga_core::id::{Destination, MessageId, SagaId};
 use saga_core::message::{Envelope, Headers};
 use saga_core::policy::Backoff;
 use saga_core::port::{
-    Delivery, IdSource, RandomIds, Settlement, SubscribeOptions, Subscription, Token, Transport,
+    Delivery, IdSource, PublishError, RandomIds, Settlement, SubscribeOptions, Subscription, Token, Transport,
 };
 use saga_testkit::{TcpProxy, suite};
+use tokio::sync::watch;
 
 /// Gives the test a place, or ends it where there is no broker.
 macro_rules! place {
@@ -35,10 +37,14 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn find() -> Option<Place> {
-        let uri: AMQPUri = suite::server("SAGA_AMQP_URL")?.parse().unwrap();
+        Some(Place::at(&suite::server("SAGA_AMQP_URL")?).await)
+    }
+
+    pub(crate) async fn at(url: &str) -> Place {
+        let uri: AMQPUri = url.parse().unwrap();
         let address = format!("{}:{}", uri.authority.host, uri.authority.port);
         let proxy = TcpProxy::to(address).await.unwrap();
-        Some(Place { uri, proxy, destinations: Mutex::default() })
+        Place { uri, proxy, destinations: Mutex::default() }
     }
 
     /// A name that nobody else has, swept at the end.
@@ -175,6 +181,51 @@ pub(crate) async fn receive(reader: &mut dyn Subscription, count: usize) -> Vec<
     let waited = tokio::time::timeout(Duration::from_secs(20), receiving).await;
     assert!(waited.is_ok(), "{} of {count} deliveries came", deliveries.len());
     deliveries
+}
+
+/// Publishes until nobody looks at the progress, and returns what was confirmed.
+pub(crate) async fn publish_for_ever(
+    client: Arc<RabbitMq>,
+    here: Destination,
+    progress: watch::Sender<usize>,
+) -> Vec<MessageId> {
+    let mut confirmed = Vec::new();
+    while !progress.is_closed() {
+        let batch = envelopes(&here, 40);
+        let publishing = tokio::time::timeout(Duration::from_secs(12), client.publish(&batch));
+        let results = publishing.await.expect("a publish hangs");
+        for (envelope, result) in batch.iter().zip(&results) {
+            match result {
+                Ok(()) => confirmed.push(envelope.id),
+                Err(PublishError::Permanent(why)) => panic!("{why}"),
+                Err(_) => {}
+            }
+        }
+        if results.iter().all(Result::is_ok) {
+            progress.send_modify(|batches| *batches += 1);
+        }
+    }
+    confirmed
+}
+
+/// Reads and acks until all of `missing` have come.
+pub(crate) async fn assert_all_arrive(
+    client: &RabbitMq,
+    here: &Destination,
+    mut missing: HashSet<MessageId>,
+) {
+    let mut reader = reader(client, here, 1000).await;
+    while !missing.is_empty() {
+        let received = tokio::time::timeout(Duration::from_secs(5), reader.receive(1000)).await;
+        let Ok(deliveries) = received else {
+            panic!("{} confirmed messages are lost", missing.len());
+        };
+        let deliveries = deliveries.unwrap();
+        for delivery in &deliveries {
+            missing.remove(&delivery.envelope.id);
+        }
+        assert!(reader.settler().settle(&acks(&deliveries)).await.iter().all(Result::is_ok));
+    }
 }
 
 /// Whether nothing comes for a while.

@@ -9,6 +9,8 @@ mod consuming;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod own_broker;
+#[cfg(test)]
 mod publishing;
 #[cfg(test)]
 mod reconnecting;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saga_broker::rabbitmq::RabbitMq;
-use saga_core::id::{Destination, MessageId};
+use saga_core::id::Destination;
 use saga_core::port::{PublishError, SettleError, Transport};
 use saga_testkit::Toward;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::common::{acks, envelopes, place, publish, reader, receive, rounds};
+use crate::common::{
+    acks, assert_all_arrive, envelopes, place, publish, publish_for_ever, reader, receive, rounds,
+};
 
 #[tokio::test]
 async fn a_broker_that_comes_up_late_is_waited_for() {
@@ -84,46 +86,6 @@ async fn publishing_under_load_over_many_cuts_never_hangs_and_loses_nothing_conf
     }
     assert_all_arrive(&client, &here, confirmed).await;
     place.sweep().await;
-}
-
-/// Publishes until nobody looks at the progress, and returns what was confirmed.
-async fn publish_for_ever(
-    client: Arc<RabbitMq>,
-    here: Destination,
-    progress: watch::Sender<usize>,
-) -> Vec<MessageId> {
-    let mut confirmed = Vec::new();
-    while !progress.is_closed() {
-        let batch = envelopes(&here, 40);
-        let publishing = timeout(Duration::from_secs(12), client.publish(&batch));
-        let results = publishing.await.expect("a publish hangs");
-        for (envelope, result) in batch.iter().zip(&results) {
-            match result {
-                Ok(()) => confirmed.push(envelope.id),
-                Err(PublishError::Permanent(why)) => panic!("{why}"),
-                Err(_) => {}
-            }
-        }
-        if results.iter().all(Result::is_ok) {
-            progress.send_modify(|batches| *batches += 1);
-        }
-    }
-    confirmed
-}
-
-async fn assert_all_arrive(client: &RabbitMq, here: &Destination, mut missing: HashSet<MessageId>) {
-    let mut reader = reader(client, here, 1000).await;
-    while !missing.is_empty() {
-        let received = timeout(Duration::from_secs(5), reader.receive(1000)).await;
-        let Ok(deliveries) = received else {
-            panic!("{} confirmed messages are lost", missing.len());
-        };
-        let deliveries = deliveries.unwrap();
-        for delivery in &deliveries {
-            missing.remove(&delivery.envelope.id);
-        }
-        assert!(reader.settler().settle(&acks(&deliveries)).await.iter().all(Result::is_ok));
-    }
 }
 
 /// The client library forgets to answer who opens a channel while the connection breaks.
