@@ -3,10 +3,10 @@
 //! Both implement [`saga_core::port::Transport`], whose documentation is the contract.
 //!
 //! ```text
-//!            saga-core                     saga-broker                     broker
-//!  relay ─────────── publish(batch) ──▶ rabbitmq │ kafka ──────▶ queue or topic, <name>.dead
-//!  orchestrator, ◀── receive(batch) ──     │
-//!  participant  ──── settle(batch) ───▶    ┘
+//!  saga-core                                saga-broker            broker
+//!  relay ────────────── publish(batch) ──▶                 ──▶
+//!  orchestrator  ◀───── receive(batch) ───  rabbitmq       ◀──  queue or topic  <name>
+//!  and participant ──── settle(batch) ───▶  or kafka       ──▶  its dead letters <name>.dead
 //! ```
 //!
 //! What it does not do: no retries of messages and no delays (the timers of the framework do that), no duplicates

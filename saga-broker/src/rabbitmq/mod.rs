@@ -12,6 +12,22 @@
 //!  receive ◀── subscription ◀── channel of one generation ◀── settle (acks folded, releases, dead letters)
 //! ```
 //!
+//! # What to know of RabbitMQ
+//!
+//! - The broker's own limit of deliveries is set to a million, because RabbitMQ before 4.0 counts every lost connection;
+//!   the framework's own count decides about a message that kills its reader.
+//! - A broker that is short of memory or disk stops taking messages: publishing then fails at once with a temporary
+//!   error, reading goes on, and `saga_transport_blocked` is 1.
+//! - RabbitMQ 3.10 writes down the names of new quorum queues minutes later. Killed before that, it begins them anew and
+//!   empty, and they have no leader until it is started once more. The orchestrator's timers send again what was lost.
+//!
+//! # Security
+//!
+//! A service needs the rights to configure and read its own queues and their dead letters, and to write `amq.default`,
+//! as RabbitMQ calls the default exchange, through which everything is published. There is no TLS: `amqps` is refused
+//! rather than sent in plain text. The client library logs messages that came back, with their bodies, as warnings of
+//! `lapin::returned_messages`; turn that target off where bodies must not be logged.
+//!
 //! What it does not do: no exchanges or bindings of its own, no fan-out to groups (all readers of a queue share its
 //! messages), no recovery inside the client library (it can hang for ever; a lost connection is dropped and made anew).
 

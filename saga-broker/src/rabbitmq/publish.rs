@@ -1,7 +1,7 @@
 //! The publisher: batches on channels of their own, confirmed or returned message by message.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -132,7 +132,7 @@ impl Publisher {
         Ok(Outlet { line, channel })
     }
 
-    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Outlet>> {
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Outlet>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use saga_core::id::Destination;
 use saga_core::message::Envelope;
 use saga_core::port::{
@@ -110,8 +111,8 @@ impl Transport for RabbitMq {
     }
 
     async fn close(&self) {
-        self.consuming.close(self.config.deadline).await;
-        self.publishing.close(self.config.deadline).await;
+        let deadline = self.config.deadline;
+        join(self.consuming.close(deadline), self.publishing.close(deadline)).await;
     }
 }
 
