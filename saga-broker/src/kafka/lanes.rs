@@ -5,39 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use saga_core::port::Token;
 use tokio::time::Instant;
 
-use super::offsets::Window;
+use super::lane::{Lane, Mark, Past, Ready};
 use super::record::{Origin, Record};
 
-/// What a group has committed for a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Where the group goes on: everything before it is settled.
-    pub(super) offset: i64,
-    /// No delivery has this offset or a later one. Kafka keeps it beside the offset, as the commit's metadata.
-    ///
-    /// It is committed *before* a delivery reaches it, so whoever reads the partition next knows which messages may
-    /// have been delivered before, after a crash too.
-    pub(super) reach: i64,
-}
-
-/// What is known of a partition when it is assigned.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Past {
-    pub(super) partition: i32,
-    /// What the group has committed; none if nothing was ever committed, or nobody can tell.
-    pub(super) committed: Option<Mark>,
-    /// What lies before it may have been delivered by an earlier reader. None if nobody can tell.
-    pub(super) suspect_below: Option<i64>,
-}
-
-impl Past {
-    /// Nobody can tell what was delivered, so any message may be a repeat.
-    pub(super) fn unknown(partition: i32) -> Self {
-        Past { partition, committed: None, suspect_below: None }
-    }
-}
-
-/// A delivery that waits to be received, or is given to whoever receives it.
+/// A delivery on its way to whoever receives it.
 pub(super) struct Fetched {
     pub(super) token: Token,
     pub(super) redelivered: bool,
@@ -52,23 +23,10 @@ pub(super) struct Lanes {
     lanes: HashMap<i32, Lane>,
     assignments: u32,
     /// Fetched and not yet received, or given back.
-    ready: VecDeque<(Token, bool)>,
+    ready: VecDeque<Ready>,
     /// To be given back at an instant, in the order of the instants.
     later: VecDeque<(Instant, Token)>,
     in_flight_max: usize,
-}
-
-/// One partition under one assignment.
-struct Lane {
-    generation: u64,
-    window: Window<Record>,
-    /// Offsets that may not be delivered before a reach beyond them is confirmed.
-    waiting: VecDeque<i64>,
-    /// What the broker has confirmed.
-    committed: Option<Mark>,
-    /// The reach that was last sent to the broker.
-    asked: i64,
-    suspect_below: Option<i64>,
 }
 
 impl Lanes {
@@ -100,7 +58,7 @@ impl Lanes {
         }
         let lanes = &self.lanes;
         self.ready.retain(|(token, _)| {
-            lanes.get(&partition(*token)).is_some_and(|lane| lane.generation == token.generation)
+            lanes.get(&partition(*token)).is_some_and(|lane| lane.generation() == token.generation)
         });
         marks
     }
@@ -111,15 +69,14 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&partition) else {
             return false;
         };
-        lane.window.push(offset, record);
-        lane.waiting.push_back(offset);
+        let due = lane.push(offset, record);
         lane.hand_over(&mut self.ready);
-        offset >= lane.asked
+        due
     }
 
     /// Offsets that go back say that the topic was made anew or its log was cut: begin anew as well, at what is there.
     fn restart_if_rewound(&mut self, partition: i32, offset: i64) {
-        let position = self.lanes.get(&partition).and_then(|lane| lane.window.position());
+        let position = self.lanes.get(&partition).and_then(|lane| lane.window().position());
         if position.is_some_and(|position| offset < position) {
             tracing::warn!(partition, offset, ?position, "the offsets of a partition went back");
             self.revoke([partition]);
@@ -144,8 +101,9 @@ impl Lanes {
 
     /// Settles a delivery. False if its partition was revoked.
     pub(super) fn settle(&mut self, token: Token) -> bool {
-        let lane = self.lane_mut(token);
-        lane.map(|lane| lane.window.settle(token.id as i64)).is_some()
+        let lane = self.lanes.get_mut(&partition(token));
+        let lane = lane.filter(|lane| lane.generation() == token.generation);
+        lane.map(|lane| lane.settle(token.id as i64)).is_some()
     }
 
     /// Gives a delivery back, to be received again. False if its partition was revoked.
@@ -173,7 +131,7 @@ impl Lanes {
 
     /// What was kept of a delivery that is not settled.
     pub(super) fn kept(&self, token: Token) -> Option<&Record> {
-        self.lane(token)?.window.kept(token.id as i64)
+        self.lane(token)?.window().kept(token.id as i64)
     }
 
     /// What is to be committed now: what was settled since, and a reach ahead of what was delivered since.
@@ -186,7 +144,7 @@ impl Lanes {
     pub(super) fn confirm(&mut self, marks: &[(i32, Mark)]) {
         for (partition, mark) in marks {
             if let Some(lane) = self.lanes.get_mut(partition) {
-                lane.committed = Some(*mark);
+                lane.confirm(*mark);
                 lane.hand_over(&mut self.ready);
             }
         }
@@ -194,8 +152,8 @@ impl Lanes {
 
     /// Whether nothing more should be fetched until something is settled.
     pub(super) fn is_full(&self) -> bool {
-        let in_flight: usize = self.lanes.values().map(|lane| lane.window.unsettled()).sum();
-        in_flight >= self.in_flight_max || self.lanes.values().any(|lane| lane.window.len() >= WINDOW_MAX)
+        let in_flight: usize = self.lanes.values().map(|lane| lane.window().unsettled()).sum();
+        in_flight >= self.in_flight_max || self.lanes.values().any(|lane| lane.window().len() >= WINDOW_MAX)
     }
 
     /// The partitions that are assigned.
@@ -205,62 +163,7 @@ impl Lanes {
 
     fn lane(&self, token: Token) -> Option<&Lane> {
         let lane = self.lanes.get(&partition(token));
-        lane.filter(|lane| lane.generation == token.generation)
-    }
-
-    fn lane_mut(&mut self, token: Token) -> Option<&mut Lane> {
-        let lane = self.lanes.get_mut(&partition(token));
-        lane.filter(|lane| lane.generation == token.generation)
-    }
-}
-
-impl Lane {
-    fn new(generation: u64, past: Past) -> Self {
-        Lane {
-            generation,
-            window: Window::new(),
-            waiting: VecDeque::new(),
-            committed: past.committed,
-            asked: past.committed.map_or(0, |mark| mark.reach),
-            suspect_below: past.suspect_below,
-        }
-    }
-
-    fn suspects(&self, offset: i64) -> bool {
-        self.suspect_below.is_none_or(|below| offset < below)
-    }
-
-    fn reach(&self) -> i64 {
-        self.committed.map_or(0, |mark| mark.reach)
-    }
-
-    fn hand_over(&mut self, ready: &mut VecDeque<(Token, bool)>) {
-        let reach = self.reach();
-        while let Some(offset) = self.waiting.pop_front_if(|offset| *offset < reach) {
-            let token = Token { generation: self.generation, id: offset as u64 };
-            ready.push_back((token, self.suspects(offset)));
-        }
-    }
-
-    fn due(&mut self) -> Option<Mark> {
-        let mark = self.unconfirmed(self.window.position()? + REACH_AHEAD)?;
-        self.asked = mark.reach;
-        Some(mark)
-    }
-
-    /// What is to be committed when the partition is given up: deliveries go no further than they went.
-    fn last(&self) -> Option<Mark> {
-        self.unconfirmed(self.window.position()?)
-    }
-
-    /// What is to be committed if deliveries reach so far, unless it is confirmed already.
-    ///
-    /// What lies behind what the broker has is nobody's business: another reader has the partition by now.
-    fn unconfirmed(&self, reach: i64) -> Option<Mark> {
-        let offset = self.window.committable()?;
-        let mark = Mark { offset, reach: reach.max(self.suspect_below.unwrap_or(0)) };
-        let known = self.committed.is_some_and(|committed| committed == mark || committed.offset > offset);
-        (!known).then_some(mark)
+        lane.filter(|lane| lane.generation() == token.generation)
     }
 }
 
@@ -279,10 +182,6 @@ fn partition(token: Token) -> i32 {
     token.generation as u32 as i32
 }
 
-/// How far the reach is committed ahead of the last delivery. After a crash up to this many messages of a partition
-/// count as possible repeats that are none; and after so many deliveries without a commit the next waits for one.
-const REACH_AHEAD: i64 = 1_000;
-
 /// One delivery that is never settled holds the commit back while others behind it are settled. All of those come
 /// again after a crash, so there is an end to it: reading stops, which shows as lag.
 const WINDOW_MAX: usize = 100_000;
@@ -291,6 +190,7 @@ const WINDOW_MAX: usize = 100_000;
 mod tests {
     use rdkafka::message::{OwnedHeaders, OwnedMessage, Timestamp};
 
+    use super::super::lane::REACH_AHEAD;
     use super::*;
 
     fn record() -> Record {

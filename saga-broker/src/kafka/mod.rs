@@ -29,6 +29,7 @@
 mod client;
 mod config;
 mod error;
+mod lane;
 mod lanes;
 mod metric;
 mod offsets;

@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem as Element;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Logs;
-use super::lanes::{Mark, Past};
+use super::lane::{Mark, Past};
 use super::metric;
 use super::subscribe::Reading;
 
@@ -50,6 +50,7 @@ impl Group {
     /// Stops fetching; polling then serves the group alone.
     pub(super) fn pause(&self, consumer: &BaseConsumer<Self>) {
         if !self.paused.swap(true, Ordering::Relaxed) {
+            tracing::debug!(topic = self.reading.topic(), "reading is paused until deliveries are settled");
             let paused = consumer.pause(&self.partitions());
             paused.unwrap_or_else(|error| self.warn(&error, "partitions could not be paused"));
         }
