@@ -64,7 +64,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 fn is_path(code: &str) -> bool {
     let begins = ["saga-", "docs/", "examples/", "scripts/", "bench/", "runtime/", "machine/", "definition/"];
     let named = begins.iter().any(|begin| code.starts_with(begin)) && code.contains('/');
-    named && !code.contains([' ', '\n', '*', '<'])
+    named && !code.contains([' ', '\n', '*', '<', '{'])
 }
 
 fn has_heading(document: &Path, wanted: &str) -> bool {
