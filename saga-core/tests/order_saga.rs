@@ -1,5 +1,7 @@
 //! The order saga end to end over the in-memory adapters: the real runtimes, and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::time::Duration;
