@@ -67,8 +67,7 @@ where
         for Delivery { envelope, token, redelivered } in deliveries {
             match CommandMessage::decode(&envelope) {
                 Ok(command) => {
-                    let suspect = redelivered || command.attempt > 1;
-                    let settling = settling.clone();
+                    let (settling, suspect) = (settling.clone(), redelivered);
                     self.pass_on(Job { command, token, settling, suspect, counted: false }).await;
                 }
                 Err(error) => {
