@@ -160,5 +160,4 @@ UNION ALL SELECT current_database() || '.timer', count(*) FROM saga.timer
 const LEFT_BY_PARTICIPANT: &str = "
 SELECT current_database() || '.outbox', count(*) FROM saga.outbox
 UNION ALL SELECT current_database() || '.outbox_dead', count(*) FROM saga.outbox_dead
-UNION ALL SELECT current_database() || '.fence_run', count(*) FROM saga.fence_run
 ";

@@ -1,0 +1,23 @@
+//! The human who releases what is parked.
+
+use order::client::Client;
+use serde_json::{Value, json};
+
+/// Has parked orders undone, or retried where it is too late for that. What cannot be done now is done next time.
+pub(crate) async fn release_parked(client: &Client) {
+    let Ok(answer) = client.get("/sagas?status=parked").await else { return };
+    for saga in answer.json()["sagas"].as_array().into_iter().flatten() {
+        let address = saga["address"].as_str().unwrap_or_default();
+        let reason = json!({ "reason": "chaos" });
+        if say(client, address, "compensate", &reason).await == Some(CONFLICT) {
+            say(client, address, "retry", &reason).await;
+        }
+    }
+}
+
+async fn say(client: &Client, saga: &str, verb: &str, reason: &Value) -> Option<u16> {
+    client.post(&format!("{saga}/{verb}"), "", reason).await.ok().map(|answer| answer.status)
+}
+
+/// The saga does not admit the verb.
+const CONFLICT: u16 = 409;
