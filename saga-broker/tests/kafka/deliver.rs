@@ -78,24 +78,25 @@ async fn dropping_a_subscription_does_not_wait_for_its_group() {
     let began = Instant::now();
     drop(subscription);
     drop(transport);
-    assert!(began.elapsed() < Duration::from_millis(100), "a thread of the runtime stood still");
+    assert!(began.elapsed() < Duration::from_secs(1), "a thread of the runtime stood still");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_leaves_the_group_at_once() {
     let Some(brokers) = brokers() else { return };
-    let (first, topic) = declared(config(&brokers), "left").await;
+    let patient = || config(&brokers).session_timeout(Duration::from_secs(40));
+    let (first, topic) = declared(patient(), "left").await;
     publish_all(&first, &messages(&topic, 0..10)).await;
     let mut subscription = subscribe(&first, &topic, 10).await;
     let deliveries = receive(&mut subscription, 10).await;
     ack(&*subscription, &deliveries[..5]).await;
     let began = Instant::now();
     first.close().await;
-    assert!(began.elapsed() < Duration::from_secs(2), "closing took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(4), "closing took {:?}", began.elapsed());
     let again = receive(&mut subscribe(&transport(&brokers), &topic, 10).await, 5).await;
     assert_eq!(numbers(&again), [5, 6, 7, 8, 9]);
     // Well before the session of a reader that did not say goodbye would end.
-    assert!(began.elapsed() < Duration::from_secs(5), "taking over took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "taking over took {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,13 +116,10 @@ async fn a_broker_that_is_down_at_the_start_is_waited_for() {
     assert!(declared.is_temporary(), "{declared}");
     let received = subscription.receive(1).await.unwrap_err();
     assert!(received.is_temporary(), "{received}");
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 
     proxy.tcp().allow();
-    let began = Instant::now();
-    while transport.publish(&messages(&topic, 0..1)).await[0].is_err() {
-        assert!(began.elapsed() < Duration::from_secs(10), "publishing does not recover");
-    }
+    connect(&transport, &topic).await;
     receive(&mut subscription, 1).await;
 }
 
@@ -144,7 +142,7 @@ async fn a_network_that_falls_silent_shows_as_an_error_and_reading_goes_on_after
     let proxy = KafkaProxy::to(brokers.parse().unwrap()).await.unwrap();
     let config = config(&proxy.tcp().address().to_string()).deadline(Duration::from_secs(2));
     let transport = Kafka::new(config).unwrap();
-    publish_all(&transport, &messages(&topic, 0..10)).await;
+    publish_all(&Kafka::new(self::config(&brokers)).unwrap(), &messages(&topic, 0..10)).await;
     let mut subscription = subscribe(&transport, &topic, 100).await;
     let deliveries = receive(&mut subscription, 10).await;
     proxy.tcp().stall(Toward::Server);

@@ -88,6 +88,14 @@ pub(crate) async fn publish_all(transport: &Kafka, batch: &[Envelope]) {
     }
 }
 
+/// Publishes one message, again and again until it is confirmed: a first connection may take longer than a deadline.
+pub(crate) async fn connect(transport: &Kafka, topic: &Destination) {
+    let began = Instant::now();
+    while transport.publish(&messages(topic, 0..1)).await[0].is_err() {
+        assert!(began.elapsed() < PATIENCE, "publishing does not come about");
+    }
+}
+
 pub(crate) async fn subscribe(
     transport: &Kafka,
     topic: &Destination,

@@ -35,7 +35,7 @@ async fn an_alarm_stops_publishing_quickly_and_reading_not_at_all(broker: &Broke
     assert!(matches!(first[0], Err(PublishError::Unknown(_))), "{first:?}");
     let second = client.publish(&envelopes(&here, 1)).await;
     assert!(matches!(&second[0], Err(PublishError::Temporary(why)) if why.contains("memory")), "{second:?}");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 
     let mut reader = reader(&client, &here, 100).await;
     let deliveries = receive(&mut *reader, 100).await;

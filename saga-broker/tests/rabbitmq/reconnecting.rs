@@ -54,7 +54,7 @@ async fn confirms_that_are_swallowed_cost_one_deadline_each() {
         place.proxy.stall(Toward::Client);
         let began = Instant::now();
         let results = client.publish(&envelopes(&here, 3)).await;
-        assert!(began.elapsed() < IMPATIENT + Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < IMPATIENT + Duration::from_secs(3), "{:?}", began.elapsed());
         assert!(results.iter().all(|result| matches!(result, Err(PublishError::Unknown(_)))), "{results:?}");
         place.proxy.resume();
     }
@@ -126,7 +126,7 @@ async fn settling_and_declaring_into_silence_end_within_their_deadline() {
     let settled = reader.settler().settle(&acks(&deliveries)).await;
     assert!(settled.iter().all(|result| matches!(result, Ok(()) | Err(SettleError::Lost))), "{settled:?}");
     assert!(client.declare(std::slice::from_ref(&here)).await.unwrap_err().is_temporary());
-    assert!(began.elapsed() < IMPATIENT * 2 + Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < IMPATIENT * 2 + Duration::from_secs(3), "{:?}", began.elapsed());
 
     place.proxy.resume();
     publish_when_back(&client, &here).await;
