@@ -245,11 +245,13 @@ async fn proxied_store(database: &Database) -> (TcpProxy, PgStore) {
 }
 
 async fn proxy(database: &Database) -> TcpProxy {
-    TcpProxy::to(database.address()).await.unwrap()
+    let target = database.pooler().unwrap_or_else(|| database.address().to_owned());
+    TcpProxy::to(target).await.unwrap()
 }
 
 fn config(database: &Database, proxy: &TcpProxy) -> Config {
-    database.config_at(&database.url.replace(database.address(), &proxy.address().to_string()))
+    let config = database.config_at(&database.url.replace(database.address(), &proxy.address().to_string()));
+    if database.pooler().is_some() { config.through_pooler() } else { config }
 }
 
 /// Each takes a few milliseconds.

@@ -1,4 +1,6 @@
 //! A schema for each test on the server that `SAGA_POSTGRES_URL` names, and commits to store in it.
+//!
+//! `SAGA_POSTGRES_POOLER`, an address such as `127.0.0.1:6432`, has the tests reach that server through a pooler.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
 mod counters;
@@ -39,13 +41,21 @@ pub(crate) async fn database() -> Option<Database> {
     let url = saga_testkit::suite::server("SAGA_POSTGRES_URL")?;
     let schema = format!("test_{}", RandomIds.uuid().simple());
     let database = Database { url, schema, observer: Mutex::default() };
-    migrate(&database.config()).await.unwrap();
+    migrate(&database.config_at(&database.url)).await.unwrap();
     Some(database)
 }
 
 impl Database {
+    /// How clients reach the database.
     pub(crate) fn config(&self) -> Config {
-        self.config_at(&self.url)
+        match self.pooler() {
+            None => self.config_at(&self.url),
+            Some(pooler) => self.config_at(&self.url.replace(self.address(), &pooler)).through_pooler(),
+        }
+    }
+
+    pub(crate) fn pooler(&self) -> Option<String> {
+        std::env::var("SAGA_POSTGRES_POOLER").ok()
     }
 
     pub(crate) fn config_at(&self, url: &str) -> Config {
