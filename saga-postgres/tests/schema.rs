@@ -6,9 +6,10 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use saga_core::port::{Fence, Outbox, Store};
 use saga_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
-use saga_postgres::{Config, PgStore, migrate};
-use support::database;
+use saga_postgres::{Config, PgFence, PgStore, migrate};
+use support::{LEASE, advance, applied, database, definition, key, outcome, saga, start_with_key, store_all};
 
 /// Each constraint, and a row that breaks it and no other.
 const ILLEGAL: &[(&str, &str)] = &[
@@ -123,6 +124,35 @@ async fn migrations_run_twice_and_at_once_and_beside_the_applications_own() {
 }
 
 #[tokio::test]
+async fn the_rights_that_the_documentation_names_are_enough() {
+    let Some(database) = database().await else { return };
+    let role = &database.schema;
+    database
+        .run(format!(
+            "CREATE ROLE {role} LOGIN;
+             GRANT USAGE ON SCHEMA {role} TO {role};
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {role} TO {role};"
+        ))
+        .await;
+    let (_, place) = database.url.split_once('@').unwrap();
+    let config = database.config_at(&format!("postgres://{role}@{place}"));
+    let store = PgStore::connect(&config).await.unwrap();
+    store.register(&[definition()]).await.unwrap();
+    let commit = start_with_key(saga(), "order-7", 1);
+    store_all(&store, std::slice::from_ref(&commit)).await;
+    store_all(&store, &[advance(commit.id, 1)]).await;
+    store.due_timers(&[definition()], 10, LEASE).await.unwrap();
+    store.claim(10, LEASE).await.unwrap();
+    store.set_aside(&[(commit.outbox[0].id, "why".into())]).await.unwrap();
+    let fence = PgFence::connect(&config).await.unwrap();
+    let key = key(saga(), "reserve");
+    fence.count_runs(std::slice::from_ref(&key)).await.unwrap();
+    let (tx, _) = fence.begin(std::slice::from_ref(&key)).await.unwrap();
+    fence.commit(tx, &[outcome(&key, Some(applied(1)))], LEASE).await.unwrap();
+    database.run(format!("DROP OWNED BY {role}; DROP ROLE {role};")).await;
+}
+
+#[tokio::test]
 async fn a_database_of_its_own_needs_no_schema_to_be_named() {
     let Some(database) = database().await else { return };
     let name = &database.schema;
@@ -133,7 +163,7 @@ async fn a_database_of_its_own_needs_no_schema_to_be_named() {
     let config = Config::new(&format!("{server}/{name}")).unwrap();
     migrate(&config).await.unwrap();
     let store = PgStore::connect(&config).await.unwrap();
-    saga_core::port::Store::register(&store, &[support::definition()]).await.unwrap();
+    store.register(&[definition()]).await.unwrap();
     drop(store);
     let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
     sqlx::raw_sql(drop).execute(&mut admin).await.unwrap();
