@@ -213,6 +213,19 @@ fn versions_count_from_one() {
 }
 
 #[test]
+fn a_condition_follows_its_step_and_a_step_has_one() {
+    let never = |_: &Order| false;
+    let error = error_of(saga(1).when(never).step::<First>().build());
+    assert_eq!(error, "saga \"order\" begins with a condition; `.when` follows the step that it is for");
+    let error = error_of(saga(1).step::<First>().step::<Second>().when_step::<First>(never).build());
+    assert!(error.starts_with("saga \"order\" has a condition for step \"first\" that does not"), "{error}");
+    let error = error_of(saga(1).step::<First>().when(never).when_step::<First>(never).build());
+    assert!(error.starts_with("saga \"order\" has two conditions for step \"first\""), "{error}");
+    let error = error_of(saga(1).when(never).step::<First>().when(never).when(never).build());
+    assert!(error.contains("begins with a condition"), "the first mistake is told: {error}");
+}
+
+#[test]
 fn a_saga_has_at_most_256_steps() {
     let long = |steps| (0..steps).fold(saga(1), |builder, _| builder.step::<First>()).build();
     let error = error_of(long(257));
@@ -277,8 +290,12 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
         saga(1).check::<First>().step::<Second>().build(),
         saga(1).step::<First>().pivot::<Second>().build(),
         saga(1).pivot::<First>().then::<Second>().build(),
+        saga(1).step::<First>().step::<Second>().when(|_| true).build(),
+        saga(1).step::<First>().when(|_| true).step::<Second>().build(),
+        saga(1).parallel::<(First, Second)>().when(|_| true).build(),
+        saga(1).parallel::<(First, Second)>().when_step::<Second>(|_| true).build(),
     ];
     let distinct: std::collections::BTreeSet<_> =
         others.into_iter().map(fingerprint).chain([first]).collect();
-    assert_eq!(distinct.len(), 8);
+    assert_eq!(distinct.len(), 12);
 }

@@ -129,6 +129,7 @@ fn place_order() -> Definition<PlaceOrder> {
     saga(1)
         .check::<CheckFraud>()
         .parallel::<(ReserveStock, AuthorizePayment)>()
+        .when_step::<AuthorizePayment>(|order| order.amount > 0)
         .pivot::<CapturePayment>()
         .then::<ShipOrder>()
         .build()
@@ -254,6 +255,21 @@ fn a_cancelled_order_gives_back_what_it_has() {
 }
 
 #[test]
+fn an_order_that_costs_nothing_needs_no_authorization() {
+    given(&place_order(), PlaceOrder { items: 3, amount: 0, reservation: None })
+        .expect::<CheckFraud>()
+        .reply(())
+        .expect_skipped::<AuthorizePayment>()
+        .expect::<ReserveStock>()
+        .reply(7)
+        .expect::<CapturePayment>()
+        .refuse("a bug".into())
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
+}
+
+#[test]
 fn a_parked_order_waits_for_an_operator() {
     let parked = || shipping().expect::<ShipOrder>().refuse("no truck".into()).expect_parked("no truck");
     parked().retry("found one").expect::<ShipOrder>().reply(()).expect_completed();
@@ -340,6 +356,14 @@ fn every_assertion_can_fail() {
                 drop(shipping().expect::<ShipOrder>().refuse("no truck".into()).expect_parked("a bug"))
             }),
             "expected it to be parked for \"a bug\", but it is for",
+        ),
+        (
+            failure(|| drop(order().expect_skipped::<AuthorizePayment>())),
+            "expected that authorize was skipped, but it was not come to",
+        ),
+        (
+            failure(|| drop(reserving().expect_skipped::<AuthorizePayment>())),
+            "expected that authorize was skipped, but it was not",
         ),
         (failure(|| drop(order().expect_cancel_refused())), "expected that it is too late to cancel"),
         (failure(|| drop(shipping().cancel("too late"))), "this was refused: the pivot capture is under way"),

@@ -4,13 +4,13 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::plan::{Definition, Plan, Role, StepPlan, UndoPlan};
+use super::draft::{Draft, DraftRole, Steps, canonical};
+use super::plan::{Definition, Plan};
 use super::script::{StepCode, TypedScript};
 use super::step::{Compensate, NothingToUndo, Retriable, Saga, Step};
 use super::{DefinitionError, DefinitionRef, Fingerprint};
-use crate::id::{CommandType, NameError, ParticipantName, SagaName, StepName};
-use crate::message::{Command, Participant};
-use crate::policy::{Retry, deadline_mistake};
+use crate::id::SagaName;
+use crate::policy::deadline_mistake;
 
 /// Begins the definition of the saga `S`. Give a changed graph a new `version`: sagas under way keep theirs.
 ///
@@ -23,7 +23,7 @@ use crate::policy::{Retry, deadline_mistake};
 /// The crate's documentation has the whole of it.
 pub fn saga<S: Saga>(version: u32) -> Builder<S, BeforePivot> {
     let steps = Steps { drafts: Vec::new(), codes: Vec::new() };
-    Builder { version, steps, groups: Vec::new(), deadline: None, phase: PhantomData }
+    Builder { version, steps, groups: Vec::new(), deadline: None, mistake: None, phase: PhantomData }
 }
 
 /// Before the pivot: every step can be taken back.
@@ -61,6 +61,8 @@ pub struct Builder<S, Phase> {
     steps: Steps<S>,
     groups: Vec<Range<usize>>,
     deadline: Option<Duration>,
+    /// The first one that was made.
+    mistake: Option<DefinitionError>,
     phase: PhantomData<fn(Phase)>,
 }
 
@@ -101,9 +103,9 @@ impl<S: Saga, Phase> Builder<S, Phase> {
     where
         Phase: Reversible,
     {
-        let Builder { version, steps, groups, deadline, .. } =
+        let Builder { version, steps, groups, deadline, mistake, .. } =
             self.alone(Draft::of::<S, T>(DraftRole::Pivot), StepCode::of::<T>());
-        Builder { version, steps, groups, deadline, phase: PhantomData }
+        Builder { version, steps, groups, deadline, mistake, phase: PhantomData }
     }
 
     /// Adds a step that succeeds in the end.
@@ -112,6 +114,31 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         Phase: Irreversible,
     {
         self.alone(Draft::of::<S, T>(DraftRole::Retriable), StepCode::of::<T>())
+    }
+
+    /// Runs the step just added only if the saga's data says so; of a group, all steps or none.
+    ///
+    /// That is decided when the saga comes to the step, and stored: what is undone later is what was done, whatever
+    /// became of the data. A saga goes on behind steps that it skips; a skipped pivot is passed like one that is done.
+    pub fn when(mut self, condition: fn(&S) -> bool) -> Self {
+        match self.groups.last().cloned() {
+            Some(mut group) => {
+                let set = group.try_for_each(|place| self.steps.set_condition(place, condition));
+                self.note(set)
+            }
+            None => self.note(Err(DefinitionError::ConditionOnNothing { saga: S::NAME })),
+        }
+    }
+
+    /// Runs step `T` of the group just added only if the saga's data says so. See [`when`](Builder::when).
+    pub fn when_step<T: Step<S>>(mut self, condition: fn(&S) -> bool) -> Self {
+        let (saga, step) = (S::NAME, <T as Step<S>>::NAME);
+        let mut group = self.groups.last().cloned().unwrap_or_default();
+        let set = match group.find(|place| self.steps.drafts[*place].name == step) {
+            Some(place) => self.steps.set_condition(place, condition),
+            None => Err(DefinitionError::ConditionElsewhere { saga, step }),
+        };
+        self.note(set)
     }
 
     /// Takes the saga back, as if it were cancelled, if it has not come to its pivot after this time; to its end, if
@@ -125,19 +152,24 @@ impl<S: Saga, Phase> Builder<S, Phase> {
     /// # Errors
     ///
     /// [`DefinitionError`] names the step that is to be mended: a name that occurs twice or that a broker cannot
-    /// carry, a retry option or a deadline that makes no sense, no steps at all, or too many.
-    pub fn build(self) -> Result<Definition<S>, DefinitionError> {
+    /// carry, a retry option or a deadline that makes no sense, a condition for nothing, no steps at all, or too many.
+    pub fn build(mut self) -> Result<Definition<S>, DefinitionError> {
+        self.mistake.take().map_or(Ok(()), Err)?;
         self.check_sizes()?;
-        let Steps { drafts, codes } = self.steps;
-        let steps: Vec<StepPlan> = drafts.iter().map(Draft::finish).collect::<Result<_, _>>()?;
-        check_distinct::<S>(&drafts)?;
+        let steps = self.steps.finish()?;
+        self.steps.check_distinct()?;
         let name =
             SagaName::new(S::NAME).map_err(|error| DefinitionError::BadName { step: S::NAME, error })?;
         let fingerprint = Fingerprint::of(&canonical(&steps, &self.groups));
         let (reference, deadline) =
             (DefinitionRef { name, version: self.version, fingerprint }, self.deadline);
-        let script = Box::new(TypedScript(codes));
+        let script = Box::new(TypedScript(self.steps.codes));
         Ok(Definition::new(Plan { reference, steps, groups: self.groups, deadline, script }))
+    }
+
+    fn note(mut self, made: Result<(), DefinitionError>) -> Self {
+        self.mistake = self.mistake.or(made.err());
+        self
     }
 
     fn alone(mut self, draft: Draft, code: StepCode<S>) -> Self {
@@ -184,19 +216,6 @@ pub trait Group<S: Saga> {
     fn add_to(steps: &mut Steps<S>);
 }
 
-/// The steps of a definition under construction.
-pub struct Steps<S> {
-    drafts: Vec<Draft>,
-    codes: Vec<StepCode<S>>,
-}
-
-impl<S> Steps<S> {
-    fn push(&mut self, draft: Draft, code: StepCode<S>) {
-        self.drafts.push(draft);
-        self.codes.push(code);
-    }
-}
-
 macro_rules! group {
     ($($step:ident)+) => {
         impl<S: Saga, $($step: Compensate<S>),+> Group<S> for ($($step,)+) {
@@ -213,89 +232,6 @@ group!(A B C D E);
 group!(A B C D E F);
 group!(A B C D E F G);
 group!(A B C D E F G H);
-
-/// A step as its traits describe it, before its names are checked.
-struct Draft {
-    name: &'static str,
-    participant: &'static str,
-    command_type: &'static str,
-    retry: Retry,
-    role: DraftRole,
-}
-
-enum DraftRole {
-    Compensatable { command_type: &'static str, retry: Retry },
-    NothingToUndo,
-    Pivot,
-    Retriable,
-}
-
-impl Draft {
-    fn of<S: Saga, T: Step<S>>(role: DraftRole) -> Self {
-        let (name, command_type) = (<T as Step<S>>::NAME, <T as Command>::TYPE);
-        Draft { name, participant: T::Participant::NAME, command_type, retry: T::retry(), role }
-    }
-
-    fn compensatable<S: Saga, T: Compensate<S>>() -> Self {
-        let (command_type, retry) = (<T::Undo as Command>::TYPE, T::undo_retry());
-        Draft::of::<S, T>(DraftRole::Compensatable { command_type, retry })
-    }
-
-    fn finish(&self) -> Result<StepPlan, DefinitionError> {
-        self.check_retry(self.retry, matches!(self.role, DraftRole::Pivot))?;
-        Ok(StepPlan {
-            name: StepName::new(self.name).map_err(|error| self.bad_name(error))?,
-            role: self.finish_role()?,
-            participant: ParticipantName::new(self.participant).map_err(|error| self.bad_name(error))?,
-            command_type: CommandType::new(self.command_type).map_err(|error| self.bad_name(error))?,
-            retry: self.retry,
-        })
-    }
-
-    fn finish_role(&self) -> Result<Role, DefinitionError> {
-        Ok(match self.role {
-            DraftRole::Compensatable { command_type, retry } => {
-                self.check_retry(retry, false)?;
-                let command_type = CommandType::new(command_type).map_err(|error| self.bad_name(error))?;
-                Role::Compensatable(UndoPlan { command_type, retry })
-            }
-            DraftRole::NothingToUndo => Role::NothingToUndo,
-            DraftRole::Pivot => Role::Pivot,
-            DraftRole::Retriable => Role::Retriable,
-        })
-    }
-
-    fn check_retry(&self, retry: Retry, is_pivot: bool) -> Result<(), DefinitionError> {
-        let misplaced = (retry.close_when_spent && !is_pivot)
-            .then_some("`close_when_spent`, which means something for a pivot only");
-        match retry.mistake().or(misplaced) {
-            Some(mistake) => Err(DefinitionError::BadRetry { step: self.name, mistake }),
-            None => Ok(()),
-        }
-    }
-
-    fn bad_name(&self, error: NameError) -> DefinitionError {
-        DefinitionError::BadName { step: self.name, error }
-    }
-}
-
-fn check_distinct<S: Saga>(drafts: &[Draft]) -> Result<(), DefinitionError> {
-    let mut seen = std::collections::HashSet::new();
-    match drafts.iter().find(|draft| !seen.insert(draft.name)) {
-        Some(draft) => Err(DefinitionError::DuplicateStep { saga: S::NAME, step: draft.name }),
-        None => Ok(()),
-    }
-}
-
-/// The graph as text: what must not change under a running saga. Retry options may, so they are left out.
-fn canonical(steps: &[StepPlan], groups: &[Range<usize>]) -> String {
-    let step = |step: &StepPlan| {
-        let undo = step.undo().map_or("-", |undo| undo.command_type.as_str());
-        format!("{} {} {} {} {undo}", step.name, step.role.as_str(), step.participant, step.command_type)
-    };
-    let group = |group: &Range<usize>| steps[group.clone()].iter().map(step).collect::<Vec<_>>().join(" & ");
-    groups.iter().map(group).collect::<Vec<_>>().join("\n")
-}
 
 /// A saga's state is read and written whole at every transition; beyond this it should be several sagas.
 const STEPS_MAX: usize = 256;

@@ -44,6 +44,28 @@ pub enum DefinitionError {
         /// What is wrong.
         mistake: &'static str,
     },
+    /// A condition stands before the first step.
+    #[error("saga {saga:?} begins with a condition; `.when` follows the step that it is for")]
+    ConditionOnNothing {
+        /// The saga type.
+        saga: &'static str,
+    },
+    /// A condition is for a step that is not in the group before it.
+    #[error("saga {saga:?} has a condition for step {step:?} that does not follow the group with that step")]
+    ConditionElsewhere {
+        /// The saga type.
+        saga: &'static str,
+        /// The step.
+        step: &'static str,
+    },
+    /// A step has two conditions.
+    #[error("saga {saga:?} has two conditions for step {step:?}; write one with `&&`")]
+    TwoConditions {
+        /// The saga type.
+        saga: &'static str,
+        /// The step.
+        step: &'static str,
+    },
     /// The saga, or one of its groups, is larger than the limit.
     #[error("saga {saga:?} has {count} {what}, and the limit is {limit}; split it into several sagas")]
     TooLarge {

@@ -4,13 +4,15 @@
 //! taken back; after it each must succeed in the end. The compiler checks that, and its message tells what to do.
 
 mod builder;
+mod draft;
 mod error;
 mod plan;
 mod reference;
 mod script;
 mod step;
 
-pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, Reversible, Steps, saga};
+pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, Reversible, saga};
+pub use draft::Steps;
 pub use error::DefinitionError;
 pub use plan::{Definition, Plan, Role, StepPlan, UndoPlan};
 pub use reference::{DefinitionRef, Fingerprint};

@@ -103,6 +103,8 @@ pub struct StepPlan {
     pub command_type: CommandType,
     /// How its command is retried.
     pub retry: Retry,
+    /// Whether the saga's data decides if it is run.
+    pub conditional: bool,
 }
 
 impl StepPlan {

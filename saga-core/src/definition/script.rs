@@ -13,6 +13,7 @@ pub(crate) trait Script: Send + Sync {
 
 /// One saga's data, opened. Steps go by their place in the plan.
 pub(crate) trait Page {
+    fn is_wanted(&self, step: usize) -> Result<bool, ScriptError>;
     fn command(&self, step: usize) -> Result<Payload, ScriptError>;
     fn on_reply(&mut self, step: usize, reply: &Payload) -> Result<(), ScriptError>;
     fn on_refused(&mut self, step: usize, refusal: &Payload) -> Result<(), ScriptError>;
@@ -48,6 +49,7 @@ pub enum ScriptError {
 /// The functions of one step.
 pub(super) struct StepCode<S> {
     name: &'static str,
+    pub(super) condition: Option<fn(&S) -> bool>,
     command: fn(&S) -> Result<Payload, PayloadError>,
     on_reply: fn(&mut S, &Payload) -> Result<(), PayloadError>,
     on_refused: fn(&mut S, &Payload) -> Result<(), PayloadError>,
@@ -59,6 +61,7 @@ impl<S: Saga> StepCode<S> {
     pub(super) fn of<T: Step<S>>() -> Self {
         StepCode {
             name: T::NAME,
+            condition: None,
             command: |saga| Payload::encode(&T::command(saga)),
             on_reply: |saga, reply| reply.decode().map(|reply| T::on_reply(saga, reply)),
             on_refused: |saga, refusal| refusal.decode().map(|refusal| T::on_refused(saga, refusal)),
@@ -98,6 +101,11 @@ struct TypedPage<'a, S> {
 }
 
 impl<S: Saga> Page for TypedPage<'_, S> {
+    fn is_wanted(&self, step: usize) -> Result<bool, ScriptError> {
+        let code = &self.steps[step];
+        code.condition.map_or(Ok(true), |condition| guarded("when", code.name, || condition(&self.saga)))
+    }
+
     fn command(&self, step: usize) -> Result<Payload, ScriptError> {
         let code = &self.steps[step];
         guarded("command", code.name, || (code.command)(&self.saga))?

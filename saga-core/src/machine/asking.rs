@@ -1,22 +1,39 @@
 //! Asking participants: what is sent, how often, and how long an answer is waited for.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::state::{StepState, Try, Waiting};
 use super::transition::Effect;
-use super::turn::{Awaited, Turn};
+use super::turn::{Awaited, Next, Turn};
 use crate::definition::{Role, ScriptError};
 use crate::id::{CommandType, Direction, MessageId};
 use crate::message::Payload;
 use crate::policy::Retry;
 
 impl<'a> Turn<'a> {
-    /// Sends the commands of a group for the first time.
-    pub(super) fn enter(&mut self, group: usize) -> Result<(), ScriptError> {
-        for place in self.plan.groups()[group].clone() {
-            self.ask(place, StepState::Doing, Direction::Do)?;
+    /// Enters the next group that has something to do, from `group` on. Without one the saga is complete.
+    pub(super) fn enter(&mut self, group: usize) -> Result<Next, ScriptError> {
+        for group in &self.plan.groups()[group..] {
+            if self.enter_group(group.clone())? {
+                return Ok(Next::Forward);
+            }
         }
-        Ok(())
+        Ok(Next::Completed)
+    }
+
+    /// Sends the commands of a group for the first time. False if all its steps are skipped.
+    fn enter_group(&mut self, group: Range<usize>) -> Result<bool, ScriptError> {
+        let mut entered = false;
+        for place in group {
+            if self.step(place).conditional && !self.page()?.is_wanted(place)? {
+                self.set(place, StepState::Skipped);
+            } else {
+                self.ask(place, StepState::Doing, Direction::Do)?;
+                entered = true;
+            }
+        }
+        Ok(entered)
     }
 
     /// Sends a step's message in a direction it was not asked before.

@@ -30,9 +30,9 @@ use crate::definition::{Plan, ScriptError};
 use crate::id::SagaId;
 use crate::message::{Payload, TraceParent};
 use crate::policy::Timestamp;
-use turn::{Halt, Next, Turn};
+use turn::{Halt, Turn};
 
-/// Starts a saga: enters the first group of `plan`.
+/// Starts a saga: enters the first group of `plan` that has something to do.
 ///
 /// # Errors
 ///
@@ -48,8 +48,8 @@ pub fn start(
     let state = State::Running(Running { steps: Vec::new() });
     let instance = Instance { id, definition, version: 0, state, data, began: now, trace };
     let mut turn = Turn::open(plan, &instance, now);
-    turn.enter(0)?;
-    let (next, effects) = turn.finish(Next::Forward);
+    let next = turn.enter(0)?;
+    let (next, effects) = turn.finish(next);
     Ok(Transition { next, effects, decision: Decision::Started })
 }
 

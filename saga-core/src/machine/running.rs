@@ -70,11 +70,12 @@ fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved {
         return turn.turn_back(Cause::Overdue);
     }
     turn.note_replies(group)?;
-    if is_last {
-        return Ok((Next::Completed, Decision::Completed));
-    }
-    turn.enter(group + 1)?;
-    Ok((Next::Forward, Decision::Advanced(name)))
+    let next = turn.enter(group + 1)?;
+    let decision = match next {
+        Next::Completed => Decision::Completed,
+        Next::Forward | Next::Backward(_) | Next::Compensated(_) => Decision::Advanced(name),
+    };
+    Ok((next, decision))
 }
 
 fn refused(turn: &mut Turn<'_>, place: usize, why: Option<&Payload>) -> Moved {
@@ -157,10 +158,14 @@ pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
     match turn.state(pivot) {
         Some(StepState::Doing(_)) => turn.close(pivot)?,
         Some(StepState::Closing(_)) => turn.ask_again()?,
-        Some(StepState::Done(_) | StepState::Refused | StepState::Undoing { .. } | StepState::Undone)
-        | None => {
-            return Err(TransitionError::PastPivot(name).into());
-        }
+        Some(
+            StepState::Done(_)
+            | StepState::Refused
+            | StepState::Undoing { .. }
+            | StepState::Undone
+            | StepState::Skipped,
+        )
+        | None => return Err(TransitionError::PastPivot(name).into()),
     }
     Ok((Next::Forward, Decision::Closing(name)))
 }

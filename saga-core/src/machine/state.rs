@@ -144,6 +144,8 @@ pub enum StepState {
     },
     /// It is taken back.
     Undone,
+    /// Its condition was not met when the saga came to it.
+    Skipped,
 }
 
 impl StepState {
@@ -153,7 +155,7 @@ impl StepState {
             StepState::Doing(asked) => Some((Direction::Do, asked)),
             StepState::Closing(asked) => Some((Direction::Close, asked)),
             StepState::Undoing { asked, .. } => Some((Direction::Undo, asked)),
-            StepState::Done(_) | StepState::Refused | StepState::Undone => None,
+            StepState::Done(_) | StepState::Refused | StepState::Undone | StepState::Skipped => None,
         }
     }
 
@@ -168,7 +170,7 @@ impl StepState {
             StepState::Doing(_) => StepState::Doing(asked),
             StepState::Closing(_) => StepState::Closing(asked),
             StepState::Undoing { reply, .. } => StepState::Undoing { asked, reply: reply.clone() },
-            StepState::Done(_) | StepState::Refused | StepState::Undone => self.clone(),
+            StepState::Done(_) | StepState::Refused | StepState::Undone | StepState::Skipped => self.clone(),
         }
     }
 }

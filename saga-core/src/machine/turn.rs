@@ -230,7 +230,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn is_group_done(&self, group: usize) -> bool {
-        let is_done = |place| matches!(self.state(place), Some(StepState::Done(_)));
+        let is_done = |place| matches!(self.state(place), Some(StepState::Done(_) | StepState::Skipped));
         self.plan.groups()[group].clone().all(is_done)
     }
 
@@ -239,7 +239,7 @@ impl<'a> Turn<'a> {
         (0..self.plan.steps().len()).filter_map(|place| self.awaited(place)).collect()
     }
 
-    /// The pivot, if its command is committed.
+    /// The pivot, if its command is committed or it is passed without one.
     pub(super) fn pivot_entered(&self) -> Option<usize> {
         let pivot = self.plan.steps().iter().position(|step| matches!(step.role, Role::Pivot))?;
         self.state(pivot).map(|_| pivot)
@@ -283,7 +283,7 @@ impl<'a> Turn<'a> {
     fn take_back(&mut self, place: usize) -> Result<bool, ScriptError> {
         let can_undo = self.step(place).undo().is_some();
         let reply = match self.state(place) {
-            None | Some(StepState::Refused | StepState::Undone) => return Ok(false),
+            None | Some(StepState::Refused | StepState::Undone | StepState::Skipped) => return Ok(false),
             Some(StepState::Undoing { .. } | StepState::Closing(_)) => return Ok(true),
             Some(StepState::Done(_)) if !can_undo => return Ok(false),
             Some(StepState::Doing(_)) if !can_undo => return self.close(place).map(|()| true),

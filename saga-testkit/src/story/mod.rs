@@ -74,7 +74,7 @@ mod narrative;
 use std::marker::PhantomData;
 
 use saga_core::id::Direction;
-use saga_core::machine::{Applied, Event, Resolution, Status};
+use saga_core::machine::{Applied, Event, Resolution, Status, StepState};
 use saga_core::message::Payload;
 use saga_core::{Compensate, Definition, Saga, Step};
 
@@ -126,6 +126,17 @@ impl<S: Saga> Story<S> {
     pub fn back_to<T: Step<S>>(mut self) -> Asked<S, Doing<T>> {
         let asked = self.narrative.take_unanswered(<T as Step<S>>::NAME);
         Asked::new(self, asked)
+    }
+
+    /// Step `T` was skipped, because its condition was not met.
+    #[track_caller]
+    pub fn expect_skipped<T: Step<S>>(self) -> Self {
+        let step = self.narrative.step(<T as Step<S>>::NAME);
+        match self.narrative.step_state(&step) {
+            Some(StepState::Skipped) => self,
+            Some(_) => self.narrative.fail(&format!("expected that {step} was skipped, but it was not")),
+            None => self.narrative.fail(&format!("expected that {step} was skipped, but it was not come to")),
+        }
     }
 
     /// Somebody cancels the saga.

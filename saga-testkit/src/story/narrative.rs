@@ -8,8 +8,8 @@ use std::time::Duration;
 use saga_core::definition::Plan;
 use saga_core::id::{Direction, MessageId, SagaId, StepName};
 use saga_core::machine::{
-    Applied, Decision, Effect, Event, Instance, Resolution, State, Status, TransitionError, Waiting, apply,
-    start,
+    Applied, Decision, Effect, Event, Instance, Resolution, State, Status, StepState, TransitionError,
+    Waiting, apply, start,
 };
 use saga_core::message::{Answer, Payload, TraceParent};
 use saga_core::policy::Timestamp;
@@ -150,8 +150,7 @@ impl Narrative {
     /// Lets the pause after a temporary fault pass, if there is one.
     #[track_caller]
     pub(super) fn wait_out(&mut self, step: &StepName, direction: Direction) {
-        let record = self.saga.state.steps().iter().find(|record| record.name == *step);
-        let asked = record.and_then(|record| record.state.awaited());
+        let asked = self.step_state(step).and_then(StepState::awaited);
         if let Some((now, asked)) = asked
             && now == direction
             && asked.waiting == Waiting::Backoff
@@ -195,6 +194,12 @@ impl Narrative {
             Some(step) => step.name.clone(),
             None => self.fail(&format!("the definition has no step {name}")),
         }
+    }
+
+    /// What is known of a step, if the saga has come to it.
+    pub(super) fn step_state(&self, step: &StepName) -> Option<&StepState> {
+        let record = self.saga.state.steps().iter().find(|record| record.name == *step);
+        record.map(|record| &record.state)
     }
 
     #[track_caller]

@@ -78,6 +78,7 @@ fn step(record: &StepRecord) -> Value {
         StepState::Done(_) => "done".into(),
         StepState::Refused => "not done".into(),
         StepState::Undone => "undone".into(),
+        StepState::Skipped => "skipped".into(),
     };
     json!({ "step": record.name, "state": state })
 }

@@ -21,6 +21,9 @@ pub(super) struct Order {
     pub(super) diary: Vec<String>,
     #[serde(default)]
     pub(super) trap: String,
+    /// The steps whose conditions are not met.
+    #[serde(default)]
+    pub(super) unwanted: Vec<String>,
     /// Not stored, so that a command which is written from it shows.
     #[serde(skip)]
     pub(super) unstored: bool,
@@ -33,6 +36,16 @@ impl Saga for Order {
 impl Order {
     pub(super) fn trapped(function: &str) -> Self {
         Order { trap: function.into(), ..Order::default() }
+    }
+
+    /// An order that does without these steps.
+    pub(super) fn without(steps: &[&str]) -> Self {
+        Order { unwanted: steps.iter().map(|step| (*step).to_owned()).collect(), ..Order::default() }
+    }
+
+    fn wants(&self, step: &str) -> bool {
+        self.enter(format!("when {step}"));
+        !self.unwanted.iter().any(|unwanted| unwanted == step)
     }
 
     fn enter(&self, function: String) {
@@ -159,6 +172,36 @@ pub(super) fn parallel_order() -> Definition<Order> {
         .pivot::<Capture>()
         .then::<Ship>()
         .then::<Thank>()
+        .build()
+        .unwrap()
+}
+
+/// `parallel_order` with a check, and a condition for each step.
+pub(super) fn picky_order() -> Definition<Order> {
+    define(1)
+        .step::<Reserve>()
+        .when(|order| order.wants("reserve"))
+        .parallel::<(Authorize, Invoice)>()
+        .when_step::<Authorize>(|order| order.wants("authorize"))
+        .when_step::<Invoice>(|order| order.wants("invoice"))
+        .check::<Screen>()
+        .when(|order| order.wants("screen"))
+        .pivot::<Capture>()
+        .when(|order| order.wants("capture"))
+        .then::<Ship>()
+        .when(|order| order.wants("ship"))
+        .build()
+        .unwrap()
+}
+
+/// `reserve`, which is wanted while the diary is empty, and `authorize`, which is not.
+pub(super) fn moody_order() -> Definition<Order> {
+    define(1)
+        .step::<Reserve>()
+        .when(|order| order.diary.is_empty())
+        .step::<Authorize>()
+        .when(|order| order.diary.is_empty())
+        .step::<Invoice>()
         .build()
         .unwrap()
 }

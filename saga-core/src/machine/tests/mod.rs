@@ -4,6 +4,7 @@ mod case;
 mod contract;
 
 mod cancel;
+mod conditions;
 mod deadline;
 mod drawing;
 mod groups;

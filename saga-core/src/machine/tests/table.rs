@@ -4,7 +4,7 @@ use super::case::{
     Case, cancel, compensate, done, name, no, permanent, replied, resolve_done, resolve_not_done, retry,
     temporary, timer,
 };
-use super::contract::{closing_order, order};
+use super::contract::{Order, closing_order, order, picky_order};
 use crate::definition::Role;
 use crate::id::Direction;
 use crate::machine::{Applied, Event, Status, StepState};
@@ -82,7 +82,7 @@ fn wear_out(case: &mut Case, step: &str) {
 }
 
 /// A saga after these steps were done.
-fn after(definition: crate::Definition<super::contract::Order>, steps: &[&str]) -> Case {
+fn after(definition: crate::Definition<Order>, steps: &[&str]) -> Case {
     let mut case = Case::of(&definition);
     for step in steps {
         case.done(step);
@@ -117,6 +117,12 @@ pub(super) fn stances() -> Vec<Stance> {
     let at_closing_pivot = || after(closing_order(), &["reserve", "screen"]);
     let shipping = || after(order(), &["reserve", "screen", "capture"]);
     let closing_screen = || exhausted(screening(), "screen");
+    let skipping = || {
+        let unwanted = ["authorize", "invoice", "screen"];
+        let mut case = Case::with(&picky_order(), &Order::without(&unwanted));
+        case.done("reserve");
+        case
+    };
     let undoing = || answered(at_pivot(), "capture", no("no funds"));
     vec![
         stance("do `reserve`, compensatable", "reserve", after(order(), &[])),
@@ -131,6 +137,7 @@ pub(super) fn stances() -> Vec<Stance> {
             exhausted(at_closing_pivot(), "capture-or-close"),
         ),
         stance("nothing of `reserve`: it is done", "reserve", screening()),
+        stance("nothing of `screen`: it was skipped", "screen", skipping()),
         stance("undo `reserve`", "reserve", undoing()),
         stance("close `screen`", "screen", cancelled(screening())),
         stance("nothing of `capture`: it was refused", "capture", undoing()),
@@ -264,7 +271,8 @@ fn step_kind(state: Option<&StepState>) -> usize {
         Some(StepState::Done(_)) => 3,
         Some(StepState::Refused) => 4,
         Some(StepState::Undone) => 5,
-        None => 6,
+        Some(StepState::Skipped) => 6,
+        None => 7,
     }
 }
 
@@ -301,5 +309,5 @@ fn every_status_every_role_and_every_state_of_a_step_has_a_column() {
         let mut steps = stance.case.saga.state.steps().iter();
         step_kind(steps.find(|record| record.name.as_str() == stance.step).map(|record| &record.state))
     });
-    assert_eq!(distinct(states), Vec::from_iter(0..6));
+    assert_eq!(distinct(states), Vec::from_iter(0..7));
 }

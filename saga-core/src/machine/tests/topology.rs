@@ -19,6 +19,8 @@ pub(super) struct Shape {
     pivot: Option<Pivot>,
     after: usize,
     hurried: bool,
+    /// Which steps depend on the diary, by the bits of their numbers.
+    picky: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +44,10 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
         2 => (2..=3_usize).prop_map(Part::Group),
     ];
     let pivot = prop_oneof![Just(None), Just(Some(Pivot::AskedForEver)), Just(Some(Pivot::ClosedWhenSpent))];
-    (prop::collection::vec(part, 0..=4), pivot, 0..=2_usize, prop::bool::weighted(0.3))
+    let picky = prop_oneof![Just(0), any::<u16>()];
+    (prop::collection::vec(part, 0..=4), pivot, 0..=2_usize, prop::bool::weighted(0.3), picky)
         .prop_filter("a saga has a step", |(before, pivot, ..)| !before.is_empty() || pivot.is_some())
-        .prop_map(|(before, pivot, after, hurried)| Shape { before, pivot, after, hurried })
+        .prop_map(|(before, pivot, after, hurried, picky)| Shape { before, pivot, after, hurried, picky })
 }
 
 impl Shape {
@@ -55,18 +58,32 @@ impl Shape {
         }
         let mut next = 0;
         for part in &self.before {
+            let number = next;
             (builder, next) = match part {
                 Part::Step => (step(builder, next), next + 1),
                 Part::Check => (check(builder, next), next + 1),
                 Part::Group(width) => (group(builder, next, *width), next + width),
             };
+            builder = self.with_condition(builder, number);
         }
         let builder = match self.pivot {
             None => return builder.build().unwrap(),
             Some(Pivot::AskedForEver) => builder.pivot::<Turn<false>>(),
             Some(Pivot::ClosedWhenSpent) => builder.pivot::<Turn<true>>(),
         };
-        (0..self.after).fold(builder, |builder, place| then(builder, next + place)).build().unwrap()
+        let builder = self.with_condition(builder, next);
+        (0..self.after)
+            .fold(builder, |builder, place| self.with_condition(then(builder, next + place), place))
+            .build()
+            .unwrap()
+    }
+
+    /// The step just added runs while the diary has an even number of lines, if its number is picky.
+    fn with_condition<Phase>(&self, builder: Builder<Diary, Phase>, number: usize) -> Builder<Diary, Phase> {
+        match self.picky >> number & 1 {
+            1 => builder.when(|diary| diary.0.len() % 2 == 0),
+            _ => builder,
+        }
     }
 }
 

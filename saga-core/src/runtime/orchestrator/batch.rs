@@ -207,6 +207,9 @@ impl Batcher {
             }
             Concern::Start { after, arrival } => {
                 counter!("saga_started_total").increment(1);
+                if committed == Committed::Stored {
+                    self.tell(&after);
+                }
                 // A caller that no longer waits has started its saga all the same.
                 drop(arrival.started.send(Ok(Started::of(after.id, committed))));
             }
