@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use saga_broker::kafka::{Kafka, KafkaConfig};
 use saga_broker::rabbitmq::{RabbitMq, RabbitMqConfig};
+use saga_core::namespace::Namespaced;
 use saga_core::port::{Transport, TransportError};
 
 use crate::config::{BrokerKind, Common};
-use crate::namespace::Namespaced;
 
 /// The transport over the broker that was chosen. It connects in the background.
 ///
@@ -27,5 +27,8 @@ pub fn connect(common: &Common) -> Result<Arc<dyn Transport>, TransportError> {
             Arc::new(Kafka::new(config.name(&common.process_name).deadline(deadline))?)
         }
     };
-    Ok(Namespaced::around(transport, &common.namespace))
+    match &common.namespace {
+        Some(namespace) => Ok(Namespaced::around(transport, namespace.clone())),
+        None => Ok(transport),
+    }
 }

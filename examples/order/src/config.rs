@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
+use saga_core::id::Destination;
 use tracing::Level;
 
 /// The options that all three services have.
@@ -29,8 +30,8 @@ pub struct Common {
     #[arg(long, env = "SAGA_KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
     pub kafka_brokers: String,
     /// Goes before the name of every queue and topic, so that several systems may share a broker
-    #[arg(long, env = "NAMESPACE", default_value = "")]
-    pub namespace: String,
+    #[arg(long, env = "NAMESPACE")]
+    pub namespace: Option<Destination>,
     /// What this process is called in journals and by brokers
     #[arg(long, env = "PROCESS_NAME", default_value_t = format!("process-{}", std::process::id()))]
     pub process_name: String,

@@ -20,7 +20,6 @@ pub mod database;
 pub mod faults;
 pub mod http;
 pub mod inventory;
-pub mod namespace;
 pub mod orders;
 pub mod payment;
 pub mod saga;

@@ -59,7 +59,7 @@ fn common(url: &str) -> Common {
         broker: BrokerKind::Rabbitmq,
         amqp_url: String::new(),
         kafka_brokers: String::new(),
-        namespace: String::new(),
+        namespace: None,
         process_name: "test".into(),
         log: tracing::Level::WARN,
         call_deadline_ms: 10_000,
