@@ -132,6 +132,6 @@ pub mod port;
 pub mod runtime;
 
 pub use definition::{
-    Compensate, Definition, DefinitionError, NothingToUndo, Outcome, Retriable, Saga, Step, saga,
+    Compensate, Definition, DefinitionError, NothingToUndo, Outcome, Retriable, Saga, Signal, Step, saga,
 };
 pub use message::{Command, Participant, Undoes};

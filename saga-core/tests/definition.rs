@@ -7,7 +7,7 @@ use saga_core::definition::{Group, Steps};
 use saga_core::policy::{Backoff, Retry};
 use saga_core::{
     Command, Compensate, Definition, DefinitionError, NothingToUndo, Outcome, Participant, Retriable, Saga,
-    Step, Undoes, saga,
+    Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -212,6 +212,28 @@ fn versions_count_from_one() {
     assert_eq!(error, "saga \"order\" has version 0; versions count from 1");
 }
 
+/// A signal that is awaited for so many seconds.
+#[derive(Serialize, Deserialize)]
+struct Word<const SECONDS: u64>;
+
+impl<S: Saga, const SECONDS: u64> Signal<S> for Word<SECONDS> {
+    const NAME: &'static str = "word";
+
+    fn deadline() -> Duration {
+        Duration::from_secs(SECONDS)
+    }
+}
+
+#[test]
+fn a_wait_that_makes_no_sense_is_an_error() {
+    let error = error_of(saga(1).wait::<Word<0>>().build());
+    assert_eq!(error, "step \"word\" waits with a deadline of zero");
+    let error = error_of(saga(1).wait::<Word<{ u64::MAX }>>().build());
+    assert_eq!(error, "step \"word\" waits with a deadline over 365 days");
+    let error = error_of(saga(1).wait::<Word<1>>().wait::<Word<2>>().build());
+    assert!(error.contains("two steps named \"word\""), "{error}");
+}
+
 #[test]
 fn a_condition_follows_its_step_and_a_step_has_one() {
     let never = |_: &Order| false;
@@ -290,6 +312,7 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
         saga(1).check::<First>().step::<Second>().build(),
         saga(1).step::<First>().pivot::<Second>().build(),
         saga(1).pivot::<First>().then::<Second>().build(),
+        saga(1).step::<First>().wait::<Word<1>>().step::<Second>().build(),
         saga(1).step::<First>().step::<Second>().when(|_| true).build(),
         saga(1).step::<First>().when(|_| true).step::<Second>().build(),
         saga(1).parallel::<(First, Second)>().when(|_| true).build(),
@@ -297,5 +320,5 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
     ];
     let distinct: std::collections::BTreeSet<_> =
         others.into_iter().map(fingerprint).chain([first]).collect();
-    assert_eq!(distinct.len(), 12);
+    assert_eq!(distinct.len(), 13);
 }

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use saga_core::id::BusinessKey;
+use saga_core::machine::{Status, TransitionError};
 use saga_core::memory::{MemoryStore, MemoryTransport};
-use saga_core::runtime::{Orchestrator, SagaOutcome};
-use saga_core::{Command, Definition, NothingToUndo, Participant, Saga, Step, saga};
+use saga_core::runtime::{OperateError, Orchestrator, SagaOutcome};
+use saga_core::{Command, Definition, NothingToUndo, Participant, Saga, Signal, Step, saga};
 use serde::{Deserialize, Serialize};
 
 struct Nobody;
@@ -42,6 +44,29 @@ impl Step<Errand> for Ask {
 
 impl NothingToUndo<Errand> for Ask {}
 
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Word(bool);
+
+impl Signal<Errand> for Word {
+    const NAME: &'static str = "word";
+
+    fn deadline() -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn is_refusal(&self) -> bool {
+        !self.0
+    }
+}
+
+fn waiting() -> Definition<Errand> {
+    saga(1).wait::<Word>().build().unwrap()
+}
+
+fn key() -> BusinessKey {
+    BusinessKey::new("errand 7").unwrap()
+}
+
 /// An orchestrator without participants.
 async fn orchestrator(definition: &Definition<Errand>) -> Orchestrator<MemoryStore> {
     let (store, transport) = (Arc::new(MemoryStore::default()), Arc::new(MemoryTransport::default()));
@@ -56,4 +81,36 @@ async fn a_saga_that_has_nothing_to_do_completes_at_its_start_and_those_who_wait
     let errand = orchestrator.start(Errand { asks: false }).await.unwrap();
     assert!(matches!(errand.outcome().await.unwrap(), SagaOutcome::Completed(_)));
     assert!(begun.elapsed() < Duration::from_secs(1), "nobody had to look");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_is_given_its_signal_by_its_handle_once() {
+    let orchestrator = orchestrator(&waiting()).await;
+    let errand = orchestrator.start(Errand { asks: false }).await.unwrap();
+    assert_eq!(errand.signal(Word(true)).await.unwrap(), Status::Completed);
+    assert!(matches!(errand.outcome().await.unwrap(), SagaOutcome::Completed(_)));
+    assert_eq!(errand.signal(Word(true)).await.unwrap(), Status::Completed, "given again");
+    let other = errand.signal(Word(false)).await.unwrap_err();
+    assert!(matches!(other, OperateError::Refused(TransitionError::SignalTaken(_))), "{other}");
+    let journal = orchestrator.show(errand.id()).await.unwrap().unwrap().journal;
+    assert_eq!(journal.len(), 2, "a start and a signal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_is_found_by_its_business_key() {
+    let orchestrator = orchestrator(&waiting()).await;
+    assert!(orchestrator.find::<Errand>(&key()).await.unwrap().is_none());
+    let started = orchestrator.start_as(key(), Errand { asks: false }).await.unwrap();
+    let errand = orchestrator.find::<Errand>(&key()).await.unwrap().unwrap();
+    assert_eq!(errand.id(), started.id());
+    assert_eq!(errand.signal(Word(false)).await.unwrap(), Status::Compensated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_gets_no_signal_ends_at_its_deadline() {
+    let orchestrator = orchestrator(&waiting()).await;
+    let begun = tokio::time::Instant::now();
+    let errand = orchestrator.start(Errand { asks: false }).await.unwrap();
+    assert!(matches!(errand.outcome().await.unwrap(), SagaOutcome::Compensated { .. }));
+    assert!(begun.elapsed() >= Duration::from_secs(60));
 }

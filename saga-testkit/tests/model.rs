@@ -1,7 +1,11 @@
 //! The examples of `docs/model.md`, with what they leave out.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use saga_core::{
-    Command, Compensate, DefinitionError, Outcome, Participant, Retriable, Saga, Step, Undoes, saga,
+    Command, Compensate, DefinitionError, Outcome, Participant, Retriable, Saga, Signal, Step, Undoes, saga,
 };
 use saga_testkit::story::given;
 use serde::{Deserialize, Serialize};
@@ -67,6 +71,7 @@ impl Retriable<PlaceOrder> for ShipOrder {}
 #[derive(Default, Serialize, Deserialize)]
 struct PlaceOrder {
     amount: u32,
+    approved_by: Option<String>,
 }
 
 impl Saga for PlaceOrder {
@@ -75,7 +80,7 @@ impl Saga for PlaceOrder {
 
 impl PlaceOrder {
     fn of(amount: u32) -> Self {
-        PlaceOrder { amount }
+        PlaceOrder { amount, approved_by: None }
     }
 }
 
@@ -99,6 +104,98 @@ fn conditions() -> Result<(), DefinitionError> {
         .reply(())
         .expect_completed();
     Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+enum Decision {
+    Approved { by: String },
+    Rejected,
+}
+
+impl Signal<PlaceOrder> for Decision {
+    const NAME: &'static str = "decision";
+
+    fn deadline() -> Duration {
+        Duration::from_secs(24 * 3600)
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Decision::Rejected)
+    }
+
+    fn on_signal(order: &mut PlaceOrder, decision: Decision) {
+        if let Decision::Approved { by } = decision {
+            order.approved_by = Some(by);
+        }
+    }
+}
+
+#[test]
+fn waiting() -> Result<(), DefinitionError> {
+    let definition = saga(1)
+        .step::<ReserveStock>()
+        .wait::<Decision>()
+        .when(|order| order.amount > 1000)
+        .pivot::<CapturePayment>()
+        .build()?;
+
+    let approved = || Decision::Approved { by: "ada".into() };
+    given(&definition, PlaceOrder::of(5000))
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect_wait::<Decision>()
+        .signal(approved())
+        .signal_again(approved())
+        .expect_signal_refused(Decision::Rejected)
+        .expect_data(|order| assert_eq!(order.approved_by.as_deref(), Some("ada")))
+        .expect::<CapturePayment>()
+        .reply(())
+        .expect_completed();
+
+    // The decision comes before anybody waits for it, and it is a no.
+    given(&definition, PlaceOrder::of(5000))
+        .signal(Decision::Rejected)
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
+
+    // Nobody decides.
+    given(&definition, PlaceOrder::of(5000))
+        .expect::<ReserveStock>()
+        .reply(())
+        .pass_deadline::<Decision>()
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
+    Ok(())
+}
+
+/// What the story that fails says.
+fn failure(story: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(story)).unwrap_err();
+    panic.downcast::<String>().map_or_else(|_| "no text".into(), |text| *text)
+}
+
+#[test]
+fn stories_of_signals_can_fail() {
+    let definition = saga(1).step::<ReserveStock>().wait::<Decision>().build().unwrap();
+    let early = || given(&definition, PlaceOrder::of(0));
+    let waiting = || early().expect::<ReserveStock>().reply(());
+    let no = || Decision::Rejected;
+    let failures = [
+        (failure(|| drop(early().expect_wait::<Decision>())), "expected that decision is waited for, but"),
+        (failure(|| drop(early().pass_deadline::<Decision>())), "decision does not wait for its signal"),
+        (failure(|| drop(early().signal(no()).signal(no()))), "this was ignored: given_before"),
+        (failure(|| drop(early().cancel("why not").signal(no()))), "this was refused: the saga is being"),
+        (failure(|| drop(early().signal_again(no()))), "expected that it was given before, but"),
+        (failure(|| drop(early().expect_signal_refused(no()))), "expected that the signal comes too late"),
+        (failure(|| waiting().expect_completed()), "expected the saga to be Completed, but it is Running"),
+    ];
+    for (said, expected) in failures {
+        assert!(said.starts_with(expected), "{said}");
+    }
 }
 
 #[test]

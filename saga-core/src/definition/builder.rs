@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::draft::{Draft, DraftRole, Steps, canonical};
 use super::plan::{Definition, Plan};
 use super::script::{StepCode, TypedScript};
+use super::signal::Signal;
 use super::step::{Compensate, NothingToUndo, Retriable, Saga, Step};
 use super::{DefinitionError, DefinitionRef, Fingerprint};
 use crate::id::SagaName;
@@ -38,7 +39,7 @@ pub enum AfterPivot {}
 #[diagnostic::on_unimplemented(
     message = "the saga's pivot is behind this point, so only `.then` may follow",
     label = "this belongs before `.pivot`",
-    note = "steps that can be undone, checks and parallel groups belong before `.pivot`",
+    note = "steps that can be undone, checks, waits and parallel groups belong before `.pivot`",
     note = "a saga has one pivot; what follows it must succeed in the end: `impl Retriable` and add it with `.then`"
 )]
 pub trait Reversible {}
@@ -48,7 +49,7 @@ impl Reversible for BeforePivot {}
 #[diagnostic::on_unimplemented(
     message = "the saga has no pivot before this point, and `.then` adds what follows the pivot",
     label = "add `.pivot` before this",
-    note = "before the pivot, steps are added with `.step`, `.check` and `.parallel`",
+    note = "before the pivot, steps are added with `.step`, `.check`, `.wait` and `.parallel`",
     note = "a saga that can be taken back until its end needs no pivot, and no `.then`"
 )]
 pub trait Irreversible {}
@@ -82,6 +83,14 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         Phase: Reversible,
     {
         self.alone(Draft::of::<S, T>(DraftRole::NothingToUndo), StepCode::of::<T>())
+    }
+
+    /// Adds a wait for something from outside: an event, or what a human decides.
+    pub fn wait<T: Signal<S>>(self) -> Self
+    where
+        Phase: Reversible,
+    {
+        self.alone(Draft::signal::<S, T>(), StepCode::of_signal::<T>())
     }
 
     /// Adds steps that run at the same time: `.parallel::<(ReserveStock, AuthorizePayment)>()`.

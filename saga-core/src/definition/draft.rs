@@ -1,14 +1,16 @@
 //! A definition under construction, before its names are checked.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::DefinitionError;
-use super::plan::{Role, StepPlan, UndoPlan};
+use super::plan::{CommandPlan, Role, StepPlan, UndoPlan, Work};
 use super::script::StepCode;
+use super::signal::Signal;
 use super::step::{Compensate, Saga, Step};
 use crate::id::{CommandType, NameError, ParticipantName, StepName};
 use crate::message::{Command, Participant};
-use crate::policy::Retry;
+use crate::policy::{Retry, deadline_mistake};
 
 /// The steps of a definition under construction.
 pub struct Steps<S> {
@@ -53,10 +55,13 @@ impl<S: Saga> Steps<S> {
 /// A step as its traits describe it, before its names are checked.
 pub(super) struct Draft {
     pub(super) name: &'static str,
-    participant: &'static str,
-    command_type: &'static str,
-    retry: Retry,
+    work: DraftWork,
     role: DraftRole,
+}
+
+enum DraftWork {
+    Command { participant: &'static str, command_type: &'static str, retry: Retry },
+    Signal { deadline: Duration },
 }
 
 pub(super) enum DraftRole {
@@ -68,8 +73,14 @@ pub(super) enum DraftRole {
 
 impl Draft {
     pub(super) fn of<S: Saga, T: Step<S>>(role: DraftRole) -> Self {
-        let (name, command_type) = (<T as Step<S>>::NAME, <T as Command>::TYPE);
-        Draft { name, participant: T::Participant::NAME, command_type, retry: T::retry(), role }
+        let (participant, command_type) = (T::Participant::NAME, <T as Command>::TYPE);
+        let work = DraftWork::Command { participant, command_type, retry: T::retry() };
+        Draft { name: <T as Step<S>>::NAME, work, role }
+    }
+
+    pub(super) fn signal<S: Saga, T: Signal<S>>() -> Self {
+        let work = DraftWork::Signal { deadline: T::deadline() };
+        Draft { name: T::NAME, work, role: DraftRole::NothingToUndo }
     }
 
     pub(super) fn compensatable<S: Saga, T: Compensate<S>>() -> Self {
@@ -78,15 +89,24 @@ impl Draft {
     }
 
     fn finish(&self, conditional: bool) -> Result<StepPlan, DefinitionError> {
-        self.check_retry(self.retry, matches!(self.role, DraftRole::Pivot))?;
-        Ok(StepPlan {
-            name: StepName::new(self.name).map_err(|error| self.bad_name(error))?,
-            role: self.finish_role()?,
-            participant: ParticipantName::new(self.participant).map_err(|error| self.bad_name(error))?,
-            command_type: CommandType::new(self.command_type).map_err(|error| self.bad_name(error))?,
-            retry: self.retry,
-            conditional,
-        })
+        let (work, role) = (self.finish_work()?, self.finish_role()?);
+        let name = StepName::new(self.name).map_err(|error| self.bad_name(error))?;
+        Ok(StepPlan { name, role, work, conditional })
+    }
+
+    fn finish_work(&self) -> Result<Work, DefinitionError> {
+        match self.work {
+            DraftWork::Command { participant, command_type, retry } => {
+                self.check_retry(retry, matches!(self.role, DraftRole::Pivot))?;
+                let participant = ParticipantName::new(participant).map_err(|error| self.bad_name(error))?;
+                let command_type = CommandType::new(command_type).map_err(|error| self.bad_name(error))?;
+                Ok(Work::Command(CommandPlan { participant, command_type, retry }))
+            }
+            DraftWork::Signal { deadline } => match deadline_mistake(deadline) {
+                Some(mistake) => Err(DefinitionError::BadSignal { step: self.name, mistake }),
+                None => Ok(Work::Signal { deadline }),
+            },
+        }
     }
 
     fn finish_role(&self) -> Result<Role, DefinitionError> {
@@ -121,8 +141,11 @@ pub(super) fn canonical(steps: &[StepPlan], groups: &[Range<usize>]) -> String {
     let step = |step: &StepPlan| {
         let undo = step.undo().map_or("-", |undo| undo.command_type.as_str());
         let when = if step.conditional { " when" } else { "" };
-        let (name, role) = (&step.name, step.role.as_str());
-        format!("{name} {role} {} {} {undo}{when}", step.participant, step.command_type)
+        let work = match &step.work {
+            Work::Command(command) => format!("{} {}", command.participant, command.command_type),
+            Work::Signal { .. } => "signal".to_owned(),
+        };
+        format!("{} {} {work} {undo}{when}", step.name, step.role.as_str())
     };
     let group = |group: &Range<usize>| steps[group.clone()].iter().map(step).collect::<Vec<_>>().join(" & ");
     groups.iter().map(group).collect::<Vec<_>>().join("\n")

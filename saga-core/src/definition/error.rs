@@ -36,6 +36,14 @@ pub enum DefinitionError {
         /// What is wrong.
         mistake: &'static str,
     },
+    /// The deadline of a signal makes no sense.
+    #[error("step {step:?} waits with {mistake}")]
+    BadSignal {
+        /// The step.
+        step: &'static str,
+        /// What is wrong.
+        mistake: &'static str,
+    },
     /// The saga's deadline makes no sense.
     #[error("saga {saga:?} has {mistake}")]
     BadDeadline {

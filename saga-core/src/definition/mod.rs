@@ -9,13 +9,15 @@ mod error;
 mod plan;
 mod reference;
 mod script;
+mod signal;
 mod step;
 
 pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, Reversible, saga};
 pub use draft::Steps;
 pub use error::DefinitionError;
-pub use plan::{Definition, Plan, Role, StepPlan, UndoPlan};
+pub use plan::{CommandPlan, Definition, Plan, Role, StepPlan, UndoPlan, Work};
 pub use reference::{DefinitionRef, Fingerprint};
 pub(crate) use script::Page;
 pub use script::ScriptError;
+pub use signal::Signal;
 pub use step::{Compensate, NothingToUndo, Outcome, Retriable, Saga, Step};

@@ -97,20 +97,57 @@ pub struct StepPlan {
     pub name: StepName,
     /// What it promises.
     pub role: Role,
-    /// Who takes its commands.
-    pub participant: ParticipantName,
-    /// What its command is called.
-    pub command_type: CommandType,
-    /// How its command is retried.
-    pub retry: Retry,
+    /// What is done in it.
+    pub work: Work,
     /// Whether the saga's data decides if it is run.
     pub conditional: bool,
 }
 
-impl StepPlan {
-    /// Where the step's commands are sent.
+/// What is done in a step.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A command is sent, and its answer awaited.
+    Command(CommandPlan),
+    /// A signal is awaited.
+    Signal {
+        /// How long.
+        deadline: Duration,
+    },
+}
+
+/// The command of a step.
+#[derive(Clone, Debug)]
+pub struct CommandPlan {
+    /// Who takes it.
+    pub participant: ParticipantName,
+    /// What it is called.
+    pub command_type: CommandType,
+    /// How it is retried.
+    pub retry: Retry,
+}
+
+impl CommandPlan {
+    /// Where the step's messages are sent.
     pub fn destination(&self) -> Destination {
         Destination::of(&self.participant)
+    }
+}
+
+impl StepPlan {
+    /// The step's command, if it sends one.
+    pub const fn command(&self) -> Option<&CommandPlan> {
+        match &self.work {
+            Work::Command(command) => Some(command),
+            Work::Signal { .. } => None,
+        }
+    }
+
+    /// How the step's command is retried. A signal is awaited once.
+    pub fn retry(&self) -> Retry {
+        match &self.work {
+            Work::Command(command) => command.retry,
+            Work::Signal { deadline } => Retry::default().attempts(1).timeout(*deadline),
+        }
     }
 
     /// How the step is undone, if it can be.

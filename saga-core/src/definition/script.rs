@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::signal::Signal;
 use super::step::{Compensate, Outcome, Saga, Step};
 use crate::message::{Payload, PayloadError};
 
@@ -18,6 +19,8 @@ pub(crate) trait Page {
     fn on_reply(&mut self, step: usize, reply: &Payload) -> Result<(), ScriptError>;
     fn on_refused(&mut self, step: usize, refusal: &Payload) -> Result<(), ScriptError>;
     fn undo(&self, step: usize, did: Option<&Payload>) -> Result<Payload, ScriptError>;
+    fn is_refusal(&self, step: usize, signal: &Payload) -> Result<bool, ScriptError>;
+    fn at_deadline(&self, step: usize) -> Result<Option<Payload>, ScriptError>;
     fn data(&self) -> Result<Payload, ScriptError>;
 }
 
@@ -54,6 +57,8 @@ pub(super) struct StepCode<S> {
     on_reply: fn(&mut S, &Payload) -> Result<(), PayloadError>,
     on_refused: fn(&mut S, &Payload) -> Result<(), PayloadError>,
     undo: fn(&S, Option<&Payload>) -> Result<Payload, PayloadError>,
+    is_refusal: fn(&Payload) -> Result<bool, PayloadError>,
+    at_deadline: fn(&S) -> Result<Option<Payload>, PayloadError>,
 }
 
 impl<S: Saga> StepCode<S> {
@@ -66,6 +71,24 @@ impl<S: Saga> StepCode<S> {
             on_reply: |saga, reply| reply.decode().map(|reply| T::on_reply(saga, reply)),
             on_refused: |saga, refusal| refusal.decode().map(|refusal| T::on_refused(saga, refusal)),
             undo: |_, _| Ok(Payload::default()),
+            is_refusal: |_| Ok(false),
+            at_deadline: |_| Ok(None),
+        }
+    }
+
+    /// The code of a step that waits for a signal.
+    pub(super) fn of_signal<T: Signal<S>>() -> Self {
+        let note: fn(&mut S, &Payload) -> Result<(), PayloadError> =
+            |saga, signal| signal.decode().map(|signal| T::on_signal(saga, signal));
+        StepCode {
+            name: T::NAME,
+            condition: None,
+            command: |_| Ok(Payload::default()),
+            on_reply: note,
+            on_refused: note,
+            undo: |_, _| Ok(Payload::default()),
+            is_refusal: |signal| signal.decode().map(|signal: T| signal.is_refusal()),
+            at_deadline: |saga| T::at_deadline(saga).map(|signal| Payload::encode(&signal)).transpose(),
         }
     }
 
@@ -127,6 +150,18 @@ impl<S: Saga> Page for TypedPage<'_, S> {
     fn undo(&self, step: usize, did: Option<&Payload>) -> Result<Payload, ScriptError> {
         let code = &self.steps[step];
         guarded("undo", code.name, || (code.undo)(&self.saga, did))?.map_err(failed("the undo", code.name))
+    }
+
+    fn is_refusal(&self, step: usize, signal: &Payload) -> Result<bool, ScriptError> {
+        let code = &self.steps[step];
+        guarded("is_refusal", code.name, || (code.is_refusal)(signal))?
+            .map_err(failed("the signal", code.name))
+    }
+
+    fn at_deadline(&self, step: usize) -> Result<Option<Payload>, ScriptError> {
+        let code = &self.steps[step];
+        guarded("at_deadline", code.name, || (code.at_deadline)(&self.saga))?
+            .map_err(failed("the signal", code.name))
     }
 
     fn data(&self) -> Result<Payload, ScriptError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::state::{StepState, Try, Waiting};
 use super::transition::Effect;
 use super::turn::{Awaited, Next, Turn};
-use crate::definition::{Role, ScriptError};
+use crate::definition::{CommandPlan, Role, ScriptError, Work};
 use crate::id::{CommandType, Direction, MessageId};
 use crate::message::Payload;
 use crate::policy::Retry;
@@ -29,11 +29,30 @@ impl<'a> Turn<'a> {
             if self.step(place).conditional && !self.page()?.is_wanted(place)? {
                 self.set(place, StepState::Skipped);
             } else {
-                self.ask(place, StepState::Doing, Direction::Do)?;
+                self.enter_step(place)?;
                 entered = true;
             }
         }
         Ok(entered)
+    }
+
+    /// A signal that came early is taken once its step is entered, so it needs no timer.
+    fn enter_step(&mut self, place: usize) -> Result<(), ScriptError> {
+        match (&self.step(place).work, self.state(place)) {
+            (Work::Command(_), _) => self.ask(place, StepState::Doing, Direction::Do),
+            (Work::Signal { .. }, Some(StepState::Early(signal))) => {
+                let (asked, signal) = (self.first_try(), Some(signal.clone()));
+                self.set(place, StepState::Waiting { asked, signal });
+                Ok(())
+            }
+            (Work::Signal { .. }, _) => {
+                self.ask(place, |asked| StepState::Waiting { asked, signal: None }, Direction::Do)
+            }
+        }
+    }
+
+    const fn first_try(&self) -> Try {
+        Try { attempt: 1, first: 1, since: self.now, waiting: Waiting::Answer }
     }
 
     /// Sends a step's message in a direction it was not asked before.
@@ -43,7 +62,7 @@ impl<'a> Turn<'a> {
         state: impl FnOnce(Try) -> StepState,
         direction: Direction,
     ) -> Result<(), ScriptError> {
-        let asked = Try { attempt: 1, first: 1, since: self.now, waiting: Waiting::Answer };
+        let asked = self.first_try();
         self.set(place, state(asked));
         self.send(place, direction, asked)
     }
@@ -80,11 +99,9 @@ impl<'a> Turn<'a> {
     }
 
     fn send(&mut self, place: usize, direction: Direction, asked: Try) -> Result<(), ScriptError> {
-        let plan = self.step(place);
-        let (command_type, body) = self.message(place, direction)?;
-        let trace = self.before.trace.child(MessageId::command(self.before.id, &plan.name, direction));
-        let (step, attempt, destination) = (plan.name.clone(), asked.attempt, plan.destination());
-        self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
+        if let Some(command) = self.step(place).command() {
+            self.send_command(place, command, direction, asked.attempt)?;
+        }
         let retry = self.retry(place, direction);
         let pause = retry.backoff.delay(asked.made(), self.seed());
         let last = self.attempts_spent(place, direction, &asked);
@@ -92,19 +109,39 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
+    fn send_command(
+        &mut self,
+        place: usize,
+        command: &CommandPlan,
+        direction: Direction,
+        attempt: u32,
+    ) -> Result<(), ScriptError> {
+        let (command_type, body) = self.message(place, command, direction)?;
+        let step = self.step(place).name.clone();
+        let trace = self.before.trace.child(MessageId::command(self.before.id, &step, direction));
+        let destination = command.destination();
+        self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
+        Ok(())
+    }
+
     /// What is sent to ask for `direction` of a step.
-    fn message(&mut self, place: usize, direction: Direction) -> Result<(CommandType, Payload), ScriptError> {
-        let step = self.step(place);
+    fn message(
+        &mut self,
+        place: usize,
+        command: &CommandPlan,
+        direction: Direction,
+    ) -> Result<(CommandType, Payload), ScriptError> {
         match direction {
-            Direction::Do => Ok((step.command_type.clone(), self.page()?.command(place)?)),
-            Direction::Close => Ok((step.command_type.clone(), Payload::default())),
+            Direction::Do => Ok((command.command_type.clone(), self.page()?.command(place)?)),
+            Direction::Close => Ok((command.command_type.clone(), Payload::default())),
             Direction::Undo => {
                 let reply = match self.state(place) {
                     Some(StepState::Undoing { reply, .. }) => reply.clone(),
                     Some(_) | None => None,
                 };
                 let body = self.page()?.undo(place, reply.as_ref())?;
-                let command_type = step.undo().map_or(&step.command_type, |undo| &undo.command_type);
+                let undo = self.step(place).undo();
+                let command_type = undo.map_or(&command.command_type, |undo| &undo.command_type);
                 Ok((command_type.clone(), body))
             }
         }
@@ -151,16 +188,16 @@ impl<'a> Turn<'a> {
     fn limited(&self, place: usize, direction: Direction) -> bool {
         match (direction, &self.step(place).role) {
             (Direction::Close, _) | (Direction::Do, Role::Retriable) => false,
-            (Direction::Do, Role::Pivot) => self.step(place).retry.close_when_spent,
+            (Direction::Do, Role::Pivot) => self.step(place).retry().close_when_spent,
             (Direction::Do, Role::Compensatable(_) | Role::NothingToUndo) | (Direction::Undo, _) => true,
         }
     }
 
-    fn retry(&self, place: usize, direction: Direction) -> &'a Retry {
+    fn retry(&self, place: usize, direction: Direction) -> Retry {
         let step = self.step(place);
         match direction {
-            Direction::Do | Direction::Close => &step.retry,
-            Direction::Undo => step.undo().map_or(&step.retry, |undo| &undo.retry),
+            Direction::Do | Direction::Close => step.retry(),
+            Direction::Undo => step.undo().map_or_else(|| step.retry(), |undo| undo.retry),
         }
     }
 

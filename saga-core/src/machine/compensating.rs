@@ -3,7 +3,7 @@
 use super::state::{Cause, StepRecord, StepState};
 use super::transition::{Decision, Ignored, TransitionError};
 use super::turn::{Awaited, Halt, Moved, Next, Turn};
-use super::{Event, Resolution, running};
+use super::{Event, Resolution, running, signals};
 use crate::id::{Direction, StepName};
 use crate::message::{Answer, FaultKind};
 
@@ -27,6 +27,10 @@ impl Compensating {
             Event::TimerDue { step, direction, attempt } => {
                 let awaited = turn.timed(step, *direction, *attempt)?;
                 self.unanswered(turn, &awaited)
+            }
+            Event::Signalled { step, signal } => {
+                let why = TransitionError::GoingBack(step.clone());
+                Err(signals::too_late(&turn.before.state, step, signal, why))
             }
             Event::Undeliverable { step, reason } => turn.undeliverable(step, reason),
             Event::Cancel { .. } | Event::Compensate { .. } => Err(Ignored::UnderWay.into()),
@@ -61,8 +65,12 @@ impl Compensating {
         let next = turn.retreat(self.cause.clone())?;
         let decision = match next {
             Next::Compensated(_) => Decision::Compensated,
-            Next::Forward | Next::Backward(_) | Next::Completed if undone => Decision::StepUndone(name),
-            Next::Forward | Next::Backward(_) | Next::Completed => Decision::StepSettled(name),
+            Next::Forward | Next::Backward(_) | Next::Completed | Next::Parked(_) if undone => {
+                Decision::StepUndone(name)
+            }
+            Next::Forward | Next::Backward(_) | Next::Completed | Next::Parked(_) => {
+                Decision::StepSettled(name)
+            }
         };
         Ok((next, decision))
     }

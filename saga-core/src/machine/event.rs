@@ -31,6 +31,13 @@ pub enum Event {
         /// The attempt that was awaited.
         attempt: u32,
     },
+    /// What the saga waits for, or will wait for, has come from outside.
+    Signalled {
+        /// The step that waits for it.
+        step: StepName,
+        /// What came.
+        signal: Payload,
+    },
     /// A message of this saga was set aside, because no broker will ever take it.
     Undeliverable {
         /// The step that sent it.

@@ -1,9 +1,9 @@
 //! Ended, one way or the other. Nothing moves a saga from here.
 
-use super::Event;
 use super::state::{Cause, StepRecord};
 use super::transition::{Ignored, TransitionError};
-use super::turn::Moved;
+use super::turn::{Moved, Turn};
+use super::{Event, signals};
 
 /// Ended with every effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,22 +22,25 @@ pub struct Compensated {
 }
 
 impl Completed {
-    pub(super) fn on(&self, event: &Event) -> Moved {
-        ended(event)
+    pub(super) fn on(&self, turn: &Turn<'_>, event: &Event) -> Moved {
+        ended(turn, event)
     }
 }
 
 impl Compensated {
-    pub(super) fn on(&self, event: &Event) -> Moved {
-        ended(event)
+    pub(super) fn on(&self, turn: &Turn<'_>, event: &Event) -> Moved {
+        ended(turn, event)
     }
 }
 
 /// Late answers and timers are normal; a human who asks for something gets an error.
-fn ended(event: &Event) -> Moved {
+fn ended(turn: &Turn<'_>, event: &Event) -> Moved {
     match event {
         Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. } => {
             Err(Ignored::Ended.into())
+        }
+        Event::Signalled { step, signal } => {
+            Err(signals::too_late(&turn.before.state, step, signal, TransitionError::Ended))
         }
         Event::Started => Err(TransitionError::StartedTwice.into()),
         Event::Cancel { .. } | Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => {

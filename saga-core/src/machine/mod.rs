@@ -9,6 +9,7 @@ mod event;
 mod finished;
 mod parked;
 mod running;
+mod signals;
 mod state;
 mod stored;
 mod transition;
@@ -69,8 +70,10 @@ pub fn apply(
 ) -> Result<Applied, TransitionError> {
     match decide(plan, instance, event, now) {
         Ok(transition) => Ok(Applied::Moved(Box::new(transition))),
-        Err(Halt::Park(reason)) => Ok(Applied::Moved(Box::new(parked::park(instance, &reason)))),
-        Err(Halt::Script(error)) => Ok(Applied::Moved(Box::new(parked::park(instance, &error.to_string())))),
+        Err(Halt::Park(reason)) => Ok(Applied::Moved(Box::new(parked::park(instance, event, &reason)))),
+        Err(Halt::Script(error)) => {
+            Ok(Applied::Moved(Box::new(parked::park(instance, event, &error.to_string()))))
+        }
         Err(Halt::Ignored(ignored)) => Ok(Applied::Ignored(ignored)),
         Err(Halt::Error(error)) => Err(error),
     }
@@ -83,8 +86,8 @@ fn decide(plan: &Plan, instance: &Instance, event: &Event, now: Timestamp) -> Re
         State::Running(running) => running.on(&mut turn, event),
         State::Compensating(compensating) => compensating.on(&mut turn, event),
         State::Parked(parked) => parked.on(&mut turn, event),
-        State::Completed(completed) => completed.on(event),
-        State::Compensated(compensated) => compensated.on(event),
+        State::Completed(completed) => completed.on(&turn, event),
+        State::Compensated(compensated) => compensated.on(&turn, event),
     }?;
     let (next, effects) = turn.finish(next);
     Ok(Transition { next, effects, decision })

@@ -3,8 +3,9 @@
 use super::state::{Cause, Instance, State, StepRecord};
 use super::transition::{Decision, Effect, Ignored, Transition, TransitionError};
 use super::turn::{Moved, Next, Turn};
-use super::{Compensating, Event, running};
-use crate::message::shortened;
+use super::{Compensating, Event, running, signals};
+use crate::id::StepName;
+use crate::message::{Payload, shortened};
 
 /// Waiting for a human: no timers run and replies are ignored. An operator's verb has everything that is awaited
 /// sent again; the fences answer once more, so nothing that arrived meanwhile is lost.
@@ -21,17 +22,33 @@ pub struct Parked {
 impl Parked {
     /// An operator's verb moves the saga on; what is awaited after that and was not just sent is sent again.
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
-        let moved = self.leave(turn, event)?;
+        if let Event::Signalled { step, signal } = event {
+            return self.signalled(turn, step, signal);
+        }
+        let (next, decision) = self.leave(turn, event)?;
+        let next = match next {
+            Next::Forward => signals::take_kept(turn, next)?,
+            Next::Backward(_) | Next::Completed | Next::Compensated(_) | Next::Parked(_) => next,
+        };
         turn.ask_again()?;
-        Ok(moved)
+        Ok((next, decision))
+    }
+
+    fn signalled(&self, turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Moved {
+        match self.cause {
+            None => signals::given_while_parked(turn, step, signal, &self.reason),
+            Some(_) => {
+                let why = TransitionError::GoingBack(step.clone());
+                Err(signals::too_late(&turn.before.state, step, signal, why))
+            }
+        }
     }
 
     fn leave(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match (event, self.backward()) {
             (Event::Started, _) => Err(TransitionError::StartedTwice.into()),
-            (Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. }, _) => {
-                Err(Ignored::Parked.into())
-            }
+            (Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. }, _)
+            | (Event::Signalled { .. }, _) => Err(Ignored::Parked.into()),
             (Event::Cancel { reason }, None) => running::cancel(turn, reason),
             (Event::Cancel { .. }, Some(_)) => Err(Ignored::UnderWay.into()),
             (Event::Compensate { reason }, None) => running::compensate(turn, reason),
@@ -53,10 +70,13 @@ impl Parked {
     }
 }
 
-/// The transition that parks a saga as it stands.
-pub(super) fn park(instance: &Instance, reason: &str) -> Transition {
+/// The transition that parks a saga as it stands. A signal that led to it is kept.
+pub(super) fn park(instance: &Instance, event: &Event, reason: &str) -> Transition {
     let reason = shortened(reason);
-    let steps = instance.state.steps().to_vec();
+    let mut steps = instance.state.steps().to_vec();
+    if let Event::Signalled { step, signal } = event {
+        signals::keep(&mut steps, step, signal);
+    }
     let effects = steps
         .iter()
         .filter(|record| record.state.is_awaited())

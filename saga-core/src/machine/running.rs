@@ -3,8 +3,8 @@
 use super::state::{Cause, StepRecord, StepState};
 use super::transition::{Decision, Ignored, TransitionError};
 use super::turn::{Awaited, Halt, Moved, Next, Turn};
-use super::{Event, Resolution};
-use crate::definition::Role;
+use super::{Event, Resolution, signals};
+use crate::definition::{Role, Work};
 use crate::id::{Direction, StepName};
 use crate::message::{Answer, Fault, FaultKind, Payload, shortened};
 
@@ -27,6 +27,7 @@ impl Running {
                 let awaited = turn.timed(step, *direction, *attempt)?;
                 unanswered(turn, &awaited)
             }
+            Event::Signalled { step, signal } => signals::given(turn, step, signal),
             Event::Undeliverable { step, reason } => turn.undeliverable(step, reason),
             Event::Cancel { reason } => cancel(turn, reason),
             Event::Retry { .. } => resume(turn),
@@ -57,7 +58,7 @@ fn answered(turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
     }
 }
 
-fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved {
+pub(super) fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved {
     turn.set(place, StepState::Done(reply.clone()));
     let name = turn.step(place).name.clone();
     let group = turn.group_of(place);
@@ -71,14 +72,17 @@ fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved {
     }
     turn.note_replies(group)?;
     let next = turn.enter(group + 1)?;
+    let next = signals::take_kept(turn, next)?;
     let decision = match next {
         Next::Completed => Decision::Completed,
-        Next::Forward | Next::Backward(_) | Next::Compensated(_) => Decision::Advanced(name),
+        Next::Forward | Next::Backward(_) | Next::Compensated(_) | Next::Parked(_) => {
+            Decision::Advanced(name)
+        }
     };
     Ok((next, decision))
 }
 
-fn refused(turn: &mut Turn<'_>, place: usize, why: Option<&Payload>) -> Moved {
+pub(super) fn refused(turn: &mut Turn<'_>, place: usize, why: Option<&Payload>) -> Moved {
     let step = turn.step(place).name.clone();
     if matches!(turn.step(place).role, Role::Retriable) {
         let said = why.map_or("closed", Payload::as_text);
@@ -113,6 +117,9 @@ fn unanswered(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
     if turn.is_overdue() && awaited.direction == Direction::Do {
         return turn.turn_back(Cause::Overdue);
     }
+    if matches!(turn.step(awaited.place).work, Work::Signal { .. }) {
+        return signals::overdue(turn, awaited.place);
+    }
     if turn.is_spent(awaited) {
         return stayed_unknown(turn, awaited);
     }
@@ -127,9 +134,9 @@ fn stayed_unknown(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
 }
 
 /// Gives up a command whose outcome is unknown. A step that can be undone is: its undo is safe whatever happened.
-/// Any other is closed, and the answer to that decides.
+/// Any other is closed, and the answer to that decides. Nobody need be asked about a signal that did not come.
 fn give_up(turn: &mut Turn<'_>, place: usize, cause: Cause) -> Moved {
-    if turn.step(place).undo().is_some() {
+    if turn.step(place).undo().is_some() || turn.step(place).command().is_none() {
         return turn.turn_back(cause);
     }
     turn.close(place)?;
@@ -159,7 +166,9 @@ pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
         Some(StepState::Doing(_)) => turn.close(pivot)?,
         Some(StepState::Closing(_)) => turn.ask_again()?,
         Some(
-            StepState::Done(_)
+            StepState::Early(_)
+            | StepState::Waiting { .. }
+            | StepState::Done(_)
             | StepState::Refused
             | StepState::Undoing { .. }
             | StepState::Undone
@@ -180,7 +189,7 @@ pub(super) fn resolve(turn: &mut Turn<'_>, step: &StepName, resolution: &Resolut
     match (resolution, awaited.direction) {
         (Resolution::Done(reply), _) => {
             turn.try_reply(place, reply).map_err(|error| TransitionError::BadReply(error.to_string()))?;
-            done(turn, place, reply)
+            signals::take(turn, place, reply)
         }
         (Resolution::NotDone, _) if matches!(turn.step(place).role, Role::Retriable) => {
             Err(TransitionError::MustHappen(step.clone()).into())
@@ -194,6 +203,7 @@ pub(super) fn resolve(turn: &mut Turn<'_>, step: &StepName, resolution: &Resolut
 
 /// Why a permanent fault parks the saga.
 pub(super) fn fault_reason(turn: &Turn<'_>, awaited: &Awaited, fault: &Fault) -> String {
-    let step = &turn.step(awaited.place).name;
-    format!("{} could not {} {step}: {fault}", turn.step(awaited.place).participant, awaited.direction)
+    let step = turn.step(awaited.place);
+    let who = step.command().map_or("nobody", |command| command.participant.as_str());
+    format!("{who} could not {} {}: {fault}", awaited.direction, step.name)
 }

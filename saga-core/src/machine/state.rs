@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// The steps that were entered, in the order of entering.
+    /// The steps that were entered, and those whose signals came early.
     pub fn steps(&self) -> &[StepRecord] {
         match self {
             State::Running(running) => &running.steps,
@@ -127,6 +127,15 @@ pub struct StepRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
+    /// Its signal came before the saga waited for it, and is kept until then.
+    Early(Payload),
+    /// It waits for its signal.
+    Waiting {
+        /// Since when, and with which timer.
+        asked: Try,
+        /// What came while the saga was parked, or parked it.
+        signal: Option<Payload>,
+    },
     /// Its command is out.
     Doing(Try),
     /// Its outcome stayed unknown, and the participant is asked to make a "no" final.
@@ -152,14 +161,24 @@ impl StepState {
     /// What is awaited, if anything is.
     pub const fn awaited(&self) -> Option<(Direction, &Try)> {
         match self {
-            StepState::Doing(asked) => Some((Direction::Do, asked)),
+            StepState::Doing(asked) | StepState::Waiting { asked, .. } => Some((Direction::Do, asked)),
             StepState::Closing(asked) => Some((Direction::Close, asked)),
             StepState::Undoing { asked, .. } => Some((Direction::Undo, asked)),
-            StepState::Done(_) | StepState::Refused | StepState::Undone | StepState::Skipped => None,
+            StepState::Early(_) | StepState::Done(_) | StepState::Refused => None,
+            StepState::Undone | StepState::Skipped => None,
         }
     }
 
-    /// Whether an answer is awaited.
+    /// The signal that a step which waits has got while its saga was parked.
+    pub(super) const fn kept_signal(&self) -> Option<&Payload> {
+        match self {
+            StepState::Waiting { signal, .. } => signal.as_ref(),
+            StepState::Early(_) | StepState::Doing(_) | StepState::Closing(_) | StepState::Done(_) => None,
+            StepState::Refused | StepState::Undoing { .. } | StepState::Undone | StepState::Skipped => None,
+        }
+    }
+
+    /// Whether an answer or a signal is awaited.
     pub const fn is_awaited(&self) -> bool {
         self.awaited().is_some()
     }
@@ -168,9 +187,11 @@ impl StepState {
     pub(super) fn with_try(&self, asked: Try) -> StepState {
         match self {
             StepState::Doing(_) => StepState::Doing(asked),
+            StepState::Waiting { signal, .. } => StepState::Waiting { asked, signal: signal.clone() },
             StepState::Closing(_) => StepState::Closing(asked),
             StepState::Undoing { reply, .. } => StepState::Undoing { asked, reply: reply.clone() },
-            StepState::Done(_) | StepState::Refused | StepState::Undone | StepState::Skipped => self.clone(),
+            StepState::Early(_) | StepState::Done(_) | StepState::Refused => self.clone(),
+            StepState::Undone | StepState::Skipped => self.clone(),
         }
     }
 }
@@ -218,6 +239,11 @@ pub enum Cause {
     },
     /// A step's outcome stayed unknown until its attempts or its deadline were spent.
     Unanswered {
+        /// The step.
+        step: StepName,
+    },
+    /// What a step waited for did not come in time.
+    NoSignal {
         /// The step.
         step: StepName,
     },

@@ -80,6 +80,8 @@ pub enum Ignored {
     Ended,
     /// What was asked for is happening already.
     UnderWay,
+    /// The same signal was given before.
+    GivenBefore,
 }
 
 impl Ignored {
@@ -92,6 +94,7 @@ impl Ignored {
             Ignored::Parked => "parked",
             Ignored::Ended => "ended",
             Ignored::UnderWay => "under_way",
+            Ignored::GivenBefore => "given_before",
         }
     }
 }
@@ -103,6 +106,8 @@ pub enum Decision {
     Started,
     /// A step is done, and others of its group are not.
     StepDone(StepName),
+    /// A signal is kept until the saga waits for it, or is released.
+    Kept(StepName),
     /// A group is done and the next one begins.
     Advanced(StepName),
     /// A command is sent again.
@@ -132,6 +137,7 @@ impl fmt::Display for Decision {
         match self {
             Decision::Started => write!(f, "started"),
             Decision::StepDone(step) => write!(f, "{step} done"),
+            Decision::Kept(step) => write!(f, "signal of {step} kept"),
             Decision::Advanced(step) => write!(f, "{step} done, next step sent"),
             Decision::Resent(step, direction, attempt) => {
                 write!(f, "{direction} {step} sent again, attempt {attempt}")
@@ -159,6 +165,7 @@ impl fmt::Display for Cause {
             }
             Cause::Refused { step, why: None } => write!(f, "{step} was closed before it was done"),
             Cause::Unanswered { step } => write!(f, "the outcome of {step} stayed unknown"),
+            Cause::NoSignal { step } => write!(f, "no signal came for {step} in time"),
             Cause::Overdue => write!(f, "its deadline passed"),
             Cause::Cancelled { reason } => write!(f, "cancelled: {reason}"),
             Cause::Operator { reason } => write!(f, "an operator asked for it: {reason}"),
@@ -193,6 +200,18 @@ pub enum TransitionError {
     /// The reply that an operator gave for a step is not one that the step can take.
     #[error("the reply given is not one that the step can take: {0}")]
     BadReply(String),
+    /// The step waits for no signal.
+    #[error("step {0} sends a command, so it takes no signal")]
+    NoSignal(StepName),
+    /// The signal is not one that the step can take.
+    #[error("the signal given is not one that the step can take: {0}")]
+    BadSignal(String),
+    /// The step took another signal before, or the one that its deadline stands for.
+    #[error("step {0} took another signal before, or was over before this one came")]
+    SignalTaken(StepName),
+    /// The saga is being taken back, so it waits for nothing from outside.
+    #[error("the saga is being compensated, so the signal of {0} comes too late")]
+    GoingBack(StepName),
     /// An undo must happen; it cannot be resolved as not done.
     #[error(
         "the undo of {0} cannot be resolved as not done: have it retried, or do it by hand and resolve it as done"

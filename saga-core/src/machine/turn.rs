@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::state::{Cause, Instance, State, StepRecord, StepState, Try, Waiting};
 use super::transition::{Decision, Effect, Ignored, TransitionError};
-use super::{Compensated, Compensating, Completed, Running};
+use super::{Compensated, Compensating, Completed, Parked, Running};
 use crate::definition::{Page, Plan, Role, ScriptError, StepPlan};
 use crate::id::{Direction, StepName};
 use crate::message::{Answer, Payload};
@@ -16,6 +16,8 @@ pub(super) enum Next {
     Backward(Cause),
     Completed,
     Compensated(Cause),
+    /// Still parked, for this reason, and going forward once it is released.
+    Parked(String),
 }
 
 impl Next {
@@ -24,6 +26,7 @@ impl Next {
             Next::Forward => State::Running(Running { steps }),
             Next::Backward(cause) => State::Compensating(Compensating { steps, cause }),
             Next::Completed => State::Completed(Completed { steps }),
+            Next::Parked(reason) => State::Parked(Parked { steps, cause: None, reason }),
             Next::Compensated(cause) => State::Compensated(Compensated { steps, cause }),
         }
     }
@@ -183,7 +186,8 @@ impl<'a> Turn<'a> {
         if !answer.answers(direction) {
             return Err(TransitionError::WrongAnswer { direction, answer: answer.name() }.into());
         }
-        let awaited = self.awaited(place).ok_or(Ignored::NotAwaited)?;
+        let awaited = self.awaited(place).filter(|_| self.step(place).command().is_some());
+        let awaited = awaited.ok_or(Ignored::NotAwaited)?;
         let final_anyway =
             awaited.direction == Direction::Close && direction == Direction::Do && is_final(answer);
         if awaited.direction != direction && !final_anyway {
@@ -225,13 +229,20 @@ impl<'a> Turn<'a> {
 
     /// The group that was entered last.
     fn last_group(&self) -> usize {
-        let last = self.steps.last().and_then(|record| self.plan.position(&record.name));
+        let entered = self.steps.iter().filter(|record| !matches!(record.state, StepState::Early(_)));
+        let last = entered.filter_map(|record| self.plan.position(&record.name)).max();
         self.group_of(last.unwrap_or_default())
     }
 
     pub(super) fn is_group_done(&self, group: usize) -> bool {
         let is_done = |place| matches!(self.state(place), Some(StepState::Done(_) | StepState::Skipped));
         self.plan.groups()[group].clone().all(is_done)
+    }
+
+    /// A step that waits, and the signal that was kept for it.
+    pub(super) fn kept_signal(&self) -> Option<(usize, Payload)> {
+        let kept = self.steps.iter().find(|record| record.state.kept_signal().is_some())?;
+        Some((self.plan.position(&kept.name)?, kept.state.kept_signal()?.clone()))
     }
 
     /// Every step that is awaited.
@@ -283,7 +294,12 @@ impl<'a> Turn<'a> {
     fn take_back(&mut self, place: usize) -> Result<bool, ScriptError> {
         let can_undo = self.step(place).undo().is_some();
         let reply = match self.state(place) {
-            None | Some(StepState::Refused | StepState::Undone | StepState::Skipped) => return Ok(false),
+            None | Some(StepState::Early(_) | StepState::Refused) => return Ok(false),
+            Some(StepState::Undone | StepState::Skipped) => return Ok(false),
+            Some(StepState::Waiting { .. }) => {
+                self.set(place, StepState::Refused);
+                return Ok(false);
+            }
             Some(StepState::Undoing { .. } | StepState::Closing(_)) => return Ok(true),
             Some(StepState::Done(_)) if !can_undo => return Ok(false),
             Some(StepState::Doing(_)) if !can_undo => return self.close(place).map(|()| true),

@@ -1,7 +1,7 @@
 //! A step that can be undone stands before the pivot.
 //~ the saga's pivot is behind this point, so only `.then` may follow
 //~ this belongs before `.pivot`
-//~ steps that can be undone, checks and parallel groups belong before `.pivot`
+//~ steps that can be undone, checks, waits and parallel groups belong before `.pivot`
 
 #[path = "shared/contract.rs"]
 mod contract;

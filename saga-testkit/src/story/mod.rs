@@ -74,9 +74,9 @@ mod narrative;
 use std::marker::PhantomData;
 
 use saga_core::id::Direction;
-use saga_core::machine::{Applied, Event, Resolution, Status, StepState};
+use saga_core::machine::{Applied, Event, Ignored, Resolution, Status, StepState};
 use saga_core::message::Payload;
-use saga_core::{Compensate, Definition, Saga, Step};
+use saga_core::{Compensate, Definition, Saga, Signal, Step};
 
 pub use asked::{Asked, Closing, Doing, Undoing};
 use narrative::Narrative;
@@ -137,6 +137,53 @@ impl<S: Saga> Story<S> {
             Some(_) => self.narrative.fail(&format!("expected that {step} was skipped, but it was not")),
             None => self.narrative.fail(&format!("expected that {step} was skipped, but it was not come to")),
         }
+    }
+
+    /// The signal `T` is given. If the saga does not wait for it yet, it is kept.
+    #[track_caller]
+    pub fn signal<T: Signal<S>>(self, signal: T) -> Self {
+        let event = self.signalled(&signal);
+        self.on(&event)
+    }
+
+    /// The signal `T` is given again, and changes nothing.
+    #[track_caller]
+    pub fn signal_again<T: Signal<S>>(mut self, signal: T) -> Self {
+        let event = self.signalled(&signal);
+        match self.narrative.apply(&event) {
+            Ok(Applied::Ignored(Ignored::GivenBefore)) => self,
+            other => self.narrative.fail(&format!("expected that it was given before, but: {other:?}")),
+        }
+    }
+
+    /// The signal `T` comes too late, or another one came first.
+    #[track_caller]
+    pub fn expect_signal_refused<T: Signal<S>>(mut self, signal: T) -> Self {
+        let event = self.signalled(&signal);
+        match self.narrative.apply(&event) {
+            Err(_) => self,
+            Ok(_) => self.narrative.fail("expected that the signal comes too late, but it does not"),
+        }
+    }
+
+    /// The saga waits for the signal `T`.
+    #[track_caller]
+    pub fn expect_wait<T: Signal<S>>(self) -> Self {
+        let step = self.narrative.step(T::NAME);
+        match self.narrative.step_state(&step) {
+            Some(StepState::Waiting { .. }) => self,
+            Some(_) | None => {
+                self.narrative.fail(&format!("expected that {step} is waited for, but it is not"))
+            }
+        }
+    }
+
+    /// The signal `T` does not come in time.
+    #[track_caller]
+    pub fn pass_deadline<T: Signal<S>>(mut self) -> Self {
+        let step = self.narrative.step(T::NAME);
+        self.narrative.pass_deadline(&step);
+        self
     }
 
     /// Somebody cancels the saga.
@@ -215,6 +262,11 @@ impl<S: Saga> Story<S> {
                 .fail(&format!("expected it to be parked for {reason:?}, but it is for {why:?}")),
             Some(_) | None => self,
         }
+    }
+
+    #[track_caller]
+    fn signalled<T: Signal<S>>(&self, signal: &T) -> Event {
+        Event::Signalled { step: self.narrative.step(T::NAME), signal: self.narrative.encode(signal) }
     }
 
     #[track_caller]

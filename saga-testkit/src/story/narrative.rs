@@ -133,6 +133,18 @@ impl Narrative {
         }
     }
 
+    /// Lets the deadline of a step that waits for its signal pass.
+    #[track_caller]
+    pub(super) fn pass_deadline(&mut self, step: &StepName) {
+        match (self.step_state(step), self.timers.get(step).copied()) {
+            (Some(StepState::Waiting { .. }), Some((direction, attempt, after))) => {
+                self.now = self.now.plus(after);
+                let _ = self.apply(&Event::TimerDue { step: step.clone(), direction, attempt });
+            }
+            (Some(_) | None, _) => self.fail(&format!("{step} does not wait for its signal")),
+        }
+    }
+
     /// Lets every attempt of a message time out, until it is given up.
     #[track_caller]
     pub(super) fn exhaust(&mut self, sent: &Sent) {
@@ -253,6 +265,7 @@ fn name(event: &Event) -> String {
         Event::TimerDue { step, direction, attempt } => {
             format!("no answer to {direction} {step}, attempt {attempt}")
         }
+        Event::Signalled { step, signal } => format!("{step} is given {}", signal.as_text()),
         Event::Undeliverable { step, reason } => format!("{step} is undeliverable, {reason}"),
         Event::Cancel { reason } => format!("cancelled, {reason}"),
         Event::Retry { reason } => format!("an operator retries, {reason}"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::contract::Approval;
 use crate::definition::{Definition, Plan, Saga};
 use crate::id::{Direction, MessageId, SagaId, StepName};
 use crate::machine::{
@@ -252,6 +253,11 @@ pub(super) fn retry() -> Event {
 
 pub(super) fn compensate() -> Event {
     Event::Compensate { reason: "give it up".into() }
+}
+
+/// What a human decides about a step.
+pub(super) fn signal(step: &str, approval: Approval) -> Event {
+    Event::Signalled { step: name(step), signal: Payload::encode(&approval).unwrap() }
 }
 
 pub(super) fn resolve(step: &str, resolution: Resolution) -> Event {

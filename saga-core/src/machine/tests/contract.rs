@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga, Step, saga as define,
+    Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga, Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::{Backoff, Retry};
@@ -24,6 +24,9 @@ pub(super) struct Order {
     /// The steps whose conditions are not met.
     #[serde(default)]
     pub(super) unwanted: Vec<String>,
+    /// Whether silence is a yes.
+    #[serde(default)]
+    pub(super) lenient: bool,
     /// Not stored, so that a command which is written from it shows.
     #[serde(skip)]
     pub(super) unstored: bool,
@@ -153,6 +156,47 @@ undo!(Slow, "slow", Hurried);
 impl NothingToUndo<Order> for Screen {}
 impl Retriable<Order> for Ship {}
 impl Retriable<Order> for Thank {}
+
+/// What a human decides within an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Approval {
+    Yes,
+    No,
+}
+
+impl Signal<Order> for Approval {
+    const NAME: &'static str = "approve";
+
+    fn deadline() -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    fn is_refusal(&self) -> bool {
+        *self == Approval::No
+    }
+
+    fn on_signal(order: &mut Order, approval: Approval) {
+        order.diary.push(format!("approve given {approval:?}"));
+        order.enter("on_signal approve".into());
+    }
+
+    fn at_deadline(order: &Order) -> Option<Self> {
+        order.enter("at_deadline approve".into());
+        order.lenient.then_some(Approval::Yes)
+    }
+}
+
+/// `reserve`, a wait for `approve` on a condition, `capture`, `ship`.
+pub(super) fn approved_order() -> Definition<Order> {
+    define(1)
+        .step::<Reserve>()
+        .wait::<Approval>()
+        .when(|order| order.wants("approve"))
+        .pivot::<Capture>()
+        .then::<Ship>()
+        .build()
+        .unwrap()
+}
 
 /// Every role once: `reserve`, `screen`, the pivot `capture`, `ship`.
 pub(super) fn order() -> Definition<Order> {

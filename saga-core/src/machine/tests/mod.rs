@@ -13,6 +13,7 @@ mod panics;
 mod parking;
 mod participants;
 mod properties;
+mod signals;
 mod stored;
 mod table;
 mod topology;

@@ -3,7 +3,7 @@
 //! The invariants are those of the hazards that the protocol is made against: S3 at most once, S4 terminal truth,
 //! S5 decision order, S6 compensation order, S17 replay. They are checked after every move, the last one at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::{Case, cancel, compensate, replied, resolve, resolve_not_done, retry, timer};
 use super::participants::{Handler, Participants};
@@ -27,6 +27,8 @@ pub(super) enum Move {
     LoseReply { which: usize },
     /// A timer fires.
     Timer { which: usize },
+    /// A signal comes, twice: a yes or a no.
+    Signal { which: usize, yes: bool },
     /// Somebody cancels the saga.
     Cancel,
     /// An operator intervenes.
@@ -51,6 +53,8 @@ pub(super) struct World {
     replies: Vec<Event>,
     /// What the saga knows to be refused.
     refused: BTreeSet<StepName>,
+    /// The first signal that each step was given.
+    given: BTreeMap<StepName, Payload>,
     /// What has been asked of each step.
     asked: BTreeSet<(StepName, Direction)>,
     /// What was seen to happen, so that a test can tell whether it tested anything.
@@ -61,9 +65,10 @@ impl World {
     pub(super) fn of(shape: &Shape) -> Self {
         let case = Case::with(&shape.definition(), &Diary::default());
         let (commands, replies, participants) = (Vec::new(), Vec::new(), Participants::default());
-        let (refused, asked, seen) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (refused, given, asked, seen) =
+            (BTreeSet::new(), BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let begun = case.clone();
-        let mut world = World { begun, case, participants, commands, replies, refused, asked, seen };
+        let mut world = World { begun, case, participants, commands, replies, refused, given, asked, seen };
         world.send();
         world
     }
@@ -83,6 +88,7 @@ impl World {
             }
             Move::LoseReply { which } => drop(pick(&mut self.replies, which, false)),
             Move::Timer { which } => self.fire(which),
+            Move::Signal { which, yes } => self.give(which, yes),
             Move::Cancel => self.happen(&cancel()),
             Move::Operator { verb, which } => self.operate(verb, which),
         }
@@ -127,6 +133,31 @@ impl World {
         let event = timer(step.as_str(), *direction, *attempt);
         self.case.now = self.case.now.plus(*after);
         self.happen_twice(&event);
+    }
+
+    /// Gives a step its signal, and again: the first time counts, and the second changes nothing.
+    fn give(&mut self, which: usize, yes: bool) {
+        let waits = self.case.plan.steps().iter().filter(|step| step.command().is_none());
+        let Some(step) = waits.map(|step| step.name.clone()).nth(which) else { return };
+        let signal = Payload::encode(&yes).unwrap();
+        let event = Event::Signalled { step: step.clone(), signal: signal.clone() };
+        let entered = self.case.saga.state.steps().iter().any(|record| record.name == step);
+        let moved = matches!(self.case.apply(&event), Ok(Applied::Moved(_)));
+        if moved {
+            self.send();
+            self.note(!entered, "a signal came early");
+            assert_eq!(self.given.insert(step, signal), None, "a second signal was taken");
+            assert_eq!(self.case.ignored(&event), Ignored::GivenBefore);
+        }
+    }
+
+    /// The signals that were given first are those that were taken, unless their steps were skipped.
+    fn check_signals(&self) {
+        for record in self.case.saga.state.steps() {
+            if let (Some(given), StepState::Done(taken)) = (self.given.get(&record.name), &record.state) {
+                assert_eq!(given, taken, "{} took another signal", record.name);
+            }
+        }
     }
 
     fn operate(&mut self, verb: Verb, which: usize) {
@@ -230,6 +261,7 @@ impl World {
     }
 
     fn check(&self) {
+        self.check_signals();
         for step in self.case.plan.steps() {
             let ledger = self.participants.ledger(&step.name);
             let name = &step.name;
@@ -237,7 +269,7 @@ impl World {
             assert!(ledger.undos <= ledger.effects, "S3: {name} was undone without an effect");
             match self.case.status() {
                 Status::Completed => {
-                    let wanted = u32::from(!self.is_skipped(name));
+                    let wanted = u32::from(step.command().is_some() && !self.is_skipped(name));
                     assert_eq!((ledger.effects, ledger.undos), (wanted, 0), "S4: {name}");
                 }
                 Status::Compensated if !matches!(step.role, Role::NothingToUndo) => {

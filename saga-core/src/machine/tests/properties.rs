@@ -31,6 +31,7 @@ fn moves() -> impl Strategy<Value = Move> {
         5 => which().prop_map(|which| Move::Timer { which }),
         2 => which().prop_map(|which| Move::LoseCommand { which }),
         2 => which().prop_map(|which| Move::LoseReply { which }),
+        3 => (0..3_usize, prop::bool::weighted(0.8)).prop_map(|(which, yes)| Move::Signal { which, yes }),
         1 => Just(Move::Cancel),
         2 => (verb, which()).prop_map(|(verb, which)| Move::Operator { verb, which }),
     ]
@@ -56,7 +57,7 @@ fn whatever_the_network_does_a_saga_ends_and_its_end_is_true() {
 }
 
 /// What must have come up in a run of this test, or it proves less than it says.
-const SITUATIONS: [&str; 9] = [
+const SITUATIONS: [&str; 10] = [
     "a deadline passed",
     "an undo overtook its command",
     "a command came after its undo",
@@ -64,6 +65,7 @@ const SITUATIONS: [&str; 9] = [
     "a late done was ignored",
     "an operator took care of a parked saga",
     "a step was skipped",
+    "a signal came early",
     "a saga completed",
     "a saga was compensated",
 ];

@@ -176,6 +176,7 @@ fn every_kind_of_event_and_answer_has_its_line_in_the_golden_journal() {
     assert_eq!(kinds.len(), super::table::EVENT_NAMES.len());
     let answers = golden.iter().filter_map(|event| match event {
         Event::Replied { answer, .. } => Some(answer.name()),
+        Event::Signalled { .. } => None,
         Event::Started | Event::TimerDue { .. } | Event::Undeliverable { .. } | Event::Cancel { .. } => None,
         Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => None,
     });

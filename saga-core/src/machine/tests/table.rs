@@ -2,9 +2,9 @@
 
 use super::case::{
     Case, cancel, compensate, done, name, no, permanent, replied, resolve_done, resolve_not_done, retry,
-    temporary, timer,
+    signal, temporary, timer,
 };
-use super::contract::{Order, closing_order, order, picky_order};
+use super::contract::{Approval, Order, approved_order, closing_order, order, picky_order};
 use crate::definition::Role;
 use crate::id::Direction;
 use crate::machine::{Applied, Event, Status, StepState};
@@ -72,9 +72,10 @@ fn moved(case: &Case, step: &str) -> String {
     }
 }
 
-/// Lets the step that is awaited reach the last of its three attempts.
+/// Lets the step that is awaited reach the last of its three attempts. A signal is awaited once.
 fn wear_out(case: &mut Case, step: &str) {
-    for _ in 0..2 {
+    let attempts = if step == "approve" { 1 } else { 3 };
+    for _ in 1..attempts {
         if case.timers.contains_key(&name(step)) {
             case.time_out(step);
         }
@@ -92,6 +93,16 @@ fn after(definition: crate::Definition<Order>, steps: &[&str]) -> Case {
 
 fn parked(mut case: Case, step: &str) -> Case {
     case.answer(step, permanent());
+    case
+}
+
+fn set_aside(mut case: Case, step: &str) -> Case {
+    case.moved(&Event::Undeliverable { step: name(step), reason: "too large".into() });
+    case
+}
+
+fn given(mut case: Case) -> Case {
+    case.moved(&signal("approve", Approval::Yes));
     case
 }
 
@@ -117,6 +128,7 @@ pub(super) fn stances() -> Vec<Stance> {
     let at_closing_pivot = || after(closing_order(), &["reserve", "screen"]);
     let shipping = || after(order(), &["reserve", "screen", "capture"]);
     let closing_screen = || exhausted(screening(), "screen");
+    let waiting = || after(approved_order(), &["reserve"]);
     let skipping = || {
         let unwanted = ["authorize", "invoice", "screen"];
         let mut case = Case::with(&picky_order(), &Order::without(&unwanted));
@@ -137,6 +149,10 @@ pub(super) fn stances() -> Vec<Stance> {
             exhausted(at_closing_pivot(), "capture-or-close"),
         ),
         stance("nothing of `reserve`: it is done", "reserve", screening()),
+        stance("signal `approve`", "approve", waiting()),
+        stance("nothing of `approve`: the saga did not come to it", "approve", after(approved_order(), &[])),
+        stance("nothing of `approve`: the signal came early", "approve", given(after(approved_order(), &[]))),
+        stance("nothing of `approve`: the signal was taken", "approve", given(waiting())),
         stance("nothing of `screen`: it was skipped", "screen", skipping()),
         stance("undo `reserve`", "reserve", undoing()),
         stance("close `screen`", "screen", cancelled(screening())),
@@ -148,6 +164,8 @@ pub(super) fn stances() -> Vec<Stance> {
         stance("close `screen`", "screen", parked(closing_screen(), "screen")),
         stance("undo `reserve`, going back", "reserve", parked(undoing(), "reserve")),
         stance("close `screen`, going back", "screen", parked(cancelled(screening()), "screen")),
+        stance("signal `approve`", "approve", set_aside(waiting(), "approve")),
+        stance("nothing of `approve`: it was cancelled", "approve", cancelled(waiting())),
         stance("nothing", "ship", after(order(), &["reserve", "screen", "capture", "ship"])),
         stance("nothing", "reserve", answered(undoing(), "reserve", Answer::Undone)),
     ]
@@ -169,6 +187,10 @@ pub(super) fn rows() -> Vec<Row> {
         step: name(stance.step),
         reason: "too large".into(),
     }));
+    for (which, approval) in [("a yes", Approval::Yes), ("a no", Approval::No)] {
+        let event = move |stance: &Stance| signal(stance.step, approval);
+        rows.push(Row { which: which.into(), ..plain("signal", event) });
+    }
     rows.push(plain("cancel", |_| cancel()));
     rows.push(plain("retry", |_| retry()));
     rows.push(plain("resolve as done", |stance| resolve_done(stance.step)));
@@ -232,11 +254,21 @@ pub(super) fn event_kind(event: &Event) -> usize {
         Event::Retry { .. } => 5,
         Event::Resolve { .. } => 6,
         Event::Compensate { .. } => 7,
+        Event::Signalled { .. } => 8,
     }
 }
 
-pub(super) const EVENT_NAMES: [&str; 8] =
-    ["started", "replied", "timer due", "undeliverable", "cancel", "retry", "resolve", "compensate"];
+pub(super) const EVENT_NAMES: [&str; 9] = [
+    "started",
+    "replied",
+    "timer due",
+    "undeliverable",
+    "cancel",
+    "retry",
+    "resolve",
+    "compensate",
+    "signal",
+];
 
 fn answer_kind(answer: &Answer) -> usize {
     match answer {
@@ -272,7 +304,9 @@ fn step_kind(state: Option<&StepState>) -> usize {
         Some(StepState::Refused) => 4,
         Some(StepState::Undone) => 5,
         Some(StepState::Skipped) => 6,
-        None => 7,
+        Some(StepState::Early(_)) => 7,
+        Some(StepState::Waiting { .. }) => 8,
+        None => 9,
     }
 }
 
@@ -289,6 +323,7 @@ fn every_event_and_every_answer_in_every_direction_has_a_row() {
         Event::Replied { direction, answer, .. } => {
             Some(*direction as usize * ANSWER_KINDS + answer_kind(answer))
         }
+        Event::Signalled { .. } => None,
         Event::Started | Event::TimerDue { .. } | Event::Undeliverable { .. } | Event::Cancel { .. } => None,
         Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => None,
     });
@@ -309,5 +344,5 @@ fn every_status_every_role_and_every_state_of_a_step_has_a_column() {
         let mut steps = stance.case.saga.state.steps().iter();
         step_kind(steps.find(|record| record.name.as_str() == stance.step).map(|record| &record.state))
     });
-    assert_eq!(distinct(states), Vec::from_iter(0..7));
+    assert_eq!(distinct(states), Vec::from_iter(0..10));
 }

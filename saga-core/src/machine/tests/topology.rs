@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    AfterPivot, BeforePivot, Builder, Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga, Step,
-    saga as define,
+    AfterPivot, BeforePivot, Builder, Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga,
+    Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::Retry;
@@ -27,6 +27,7 @@ pub(super) struct Shape {
 enum Part {
     Step,
     Check,
+    Wait,
     Group(usize),
 }
 
@@ -41,6 +42,7 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
     let part = prop_oneof![
         3 => Just(Part::Step),
         2 => Just(Part::Check),
+        2 => Just(Part::Wait),
         2 => (2..=3_usize).prop_map(Part::Group),
     ];
     let pivot = prop_oneof![Just(None), Just(Some(Pivot::AskedForEver)), Just(Some(Pivot::ClosedWhenSpent))];
@@ -62,6 +64,7 @@ impl Shape {
             (builder, next) = match part {
                 Part::Step => (step(builder, next), next + 1),
                 Part::Check => (check(builder, next), next + 1),
+                Part::Wait => (wait(builder, next), next + 1),
                 Part::Group(width) => (group(builder, next, *width), next + width),
             };
             builder = self.with_condition(builder, number);
@@ -107,6 +110,10 @@ struct Work<const N: usize>(Vec<String>);
 
 #[derive(Serialize, Deserialize)]
 struct Unwork<const N: usize>(Option<u64>, Vec<String>);
+
+/// What the step with the number `N` waits for: a yes or a no.
+#[derive(Serialize, Deserialize)]
+struct Word<const N: usize>(bool);
 
 /// The pivot.
 #[derive(Serialize, Deserialize)]
@@ -156,6 +163,27 @@ impl<const N: usize> Compensate<Diary> for Work<N> {
     }
 }
 
+/// Silence is a yes for every other step.
+impl<const N: usize> Signal<Diary> for Word<N> {
+    const NAME: &'static str = STEPS[N];
+
+    fn deadline() -> Duration {
+        Duration::from_secs(20)
+    }
+
+    fn on_signal(diary: &mut Diary, word: Self) {
+        diary.0.push(format!("{N}: {}", word.0));
+    }
+
+    fn is_refusal(&self) -> bool {
+        !self.0
+    }
+
+    fn at_deadline(_: &Diary) -> Option<Self> {
+        N.is_multiple_of(2).then_some(Word(true))
+    }
+}
+
 impl<const N: usize> Undoes<Work<N>> for Unwork<N> {}
 impl<const N: usize> NothingToUndo<Diary> for Work<N> {}
 impl<const N: usize> Retriable<Diary> for Work<N> {}
@@ -176,18 +204,19 @@ type After = Builder<Diary, AfterPivot>;
 
 /// A builder's method for the step whose number is known at run time only.
 macro_rules! numbered {
-    ($name:ident, $method:ident, $phase:ty, $($n:literal)+) => {
+    ($name:ident, $method:ident, $step:ident, $phase:ty, $($n:literal)+) => {
         fn $name(builder: $phase, number: usize) -> $phase {
             match number {
-                $($n => builder.$method::<Work<$n>>(),)+
+                $($n => builder.$method::<$step<$n>>(),)+
                 _ => unreachable!("a shape has at most 14 steps"),
             }
         }
     };
 }
-numbered!(step, step, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
-numbered!(check, check, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
-numbered!(then, then, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+numbered!(step, step, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(check, check, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(wait, wait, Word, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(then, then, Work, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 
 fn group(builder: Before, start: usize, width: usize) -> Before {
     macro_rules! groups {

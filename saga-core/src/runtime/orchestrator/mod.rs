@@ -8,6 +8,7 @@ mod fold;
 mod operate;
 mod outcome;
 mod registry;
+mod signal;
 mod start;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::machine::{Event, Resolution, Status};
 use crate::port::{History, IdSource, SagaDetails, SagaFilter, SagaSummary, Store, StoreError, StoreHealth};
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay::RelayHandle;
-use arrival::{Arrival, EventArrival, Source};
+use arrival::{Arrival, EventArrival, Source, Started};
 use outcome::Waiting;
 use registry::Registry;
 

@@ -14,6 +14,9 @@ pub enum OperateError {
     /// The saga's state does not allow it.
     #[error(transparent)]
     Refused(#[from] TransitionError),
+    /// The signal has no JSON form, or its step no proper name.
+    #[error("the signal cannot be given: {0}")]
+    Signal(String),
     /// The saga runs a definition that this process does not know.
     #[error("the saga runs {0}, which this process does not know; ask one that does")]
     UnknownDefinition(String),

@@ -125,7 +125,7 @@ impl<S: Store + History> Orchestrator<S> {
         self.handle_of(Started { id: saga, existing: true })
     }
 
-    fn handle_of<T: Saga>(&self, started: Started) -> SagaHandle<S, T> {
+    pub(super) fn handle_of<T: Saga>(&self, started: Started) -> SagaHandle<S, T> {
         SagaHandle {
             id: started.id,
             existing: started.existing,
@@ -197,7 +197,7 @@ pub struct SagaHandle<S, T> {
     existing: bool,
     /// The wait that began before the saga did, so that its end cannot be missed and nobody has to look.
     early: Mutex<Option<oneshot::Receiver<Instance>>>,
-    inner: Arc<Inner<S>>,
+    pub(super) inner: Arc<Inner<S>>,
     saga: PhantomData<fn() -> T>,
 }
 
