@@ -76,6 +76,15 @@ impl Plan {
         self.steps.iter().position(|step| step.name == *name)
     }
 
+    /// The least reply and the least refusal of the step at `place`, for tests that need some: see [`Payload::least`].
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`] if they cannot be guessed.
+    pub fn least_answers(&self, place: usize) -> Result<(Payload, Payload), ScriptError> {
+        self.script.least(place)
+    }
+
     pub(crate) fn open(&self, data: &Payload) -> Result<Box<dyn Page + '_>, ScriptError> {
         self.script.open(data)
     }

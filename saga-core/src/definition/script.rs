@@ -10,6 +10,8 @@ use crate::message::{Payload, PayloadError};
 pub(crate) trait Script: Send + Sync {
     /// Reads a saga's data, to work with it for one transition.
     fn open<'a>(&'a self, data: &Payload) -> Result<Box<dyn Page + 'a>, ScriptError>;
+    /// The least values of a step's reply and refusal.
+    fn least(&self, step: usize) -> Result<(Payload, Payload), ScriptError>;
 }
 
 /// One saga's data, opened. Steps go by their place in the plan.
@@ -59,6 +61,7 @@ pub(super) struct StepCode<S> {
     undo: fn(&S, Option<&Payload>) -> Result<Payload, PayloadError>,
     is_refusal: fn(&Payload) -> Result<bool, PayloadError>,
     at_deadline: fn(&S) -> Result<Option<Payload>, PayloadError>,
+    least: fn() -> Result<(Payload, Payload), PayloadError>,
 }
 
 impl<S: Saga> StepCode<S> {
@@ -73,6 +76,7 @@ impl<S: Saga> StepCode<S> {
             undo: |_, _| Ok(Payload::default()),
             is_refusal: |_| Ok(false),
             at_deadline: |_| Ok(None),
+            least: || Ok((Payload::least::<T::Reply>()?, Payload::least::<T::Refusal>()?)),
         }
     }
 
@@ -89,6 +93,7 @@ impl<S: Saga> StepCode<S> {
             undo: |_, _| Ok(Payload::default()),
             is_refusal: |signal| signal.decode().map(|signal: T| signal.is_refusal()),
             at_deadline: |saga| T::at_deadline(saga).map(|signal| Payload::encode(&signal)).transpose(),
+            least: || Ok((Payload::least::<T>()?, Payload::least::<T>()?)),
         }
     }
 
@@ -115,6 +120,11 @@ impl<S: Saga> Script for TypedScript<S> {
         let saga =
             guarded("deserialize", S::NAME, || data.decode::<S>())?.map_err(failed("the data", S::NAME))?;
         Ok(Box::new(TypedPage { saga, steps: &self.0 }))
+    }
+
+    fn least(&self, step: usize) -> Result<(Payload, Payload), ScriptError> {
+        let code = &self.0[step];
+        (code.least)().map_err(failed("the least answer", code.name))
     }
 }
 

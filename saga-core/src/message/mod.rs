@@ -5,6 +5,7 @@
 
 mod command;
 mod envelope;
+mod least;
 mod payload;
 mod wire;
 

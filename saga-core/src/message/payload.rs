@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::least::Least;
+
 /// A body: UTF-8 text, by convention JSON. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Payload(Bytes);
@@ -30,6 +32,20 @@ impl Payload {
     /// [`PayloadError::Encode`] if `value` has no JSON form (a map whose keys are not text, say).
     pub fn encode<T: Serialize>(value: &T) -> Result<Self, PayloadError> {
         serde_json::to_vec(value).map(|json| Payload(json.into())).map_err(PayloadError::Encode)
+    }
+
+    /// Writes the least value of `T`: false, zero, nothing, the first variant. For tests that need some value.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError::Decode`] if `T` wants more of its parts than can be guessed, [`PayloadError::Encode`] if the
+    /// value has no JSON form.
+    pub fn least<T: Serialize + DeserializeOwned>() -> Result<Self, PayloadError> {
+        let mut values = Least::sources().map(T::deserialize);
+        let first =
+            values.next().unwrap_or_else(|| Err(serde::de::Error::custom("there is no value to try")));
+        let value = first.or_else(|error| values.find_map(Result::ok).ok_or(error));
+        Payload::encode(&value.map_err(PayloadError::Decode)?)
     }
 
     /// Reads the body as a `T`.
@@ -85,4 +101,60 @@ pub enum PayloadError {
     /// The body is not what it was taken for.
     #[error("the body cannot be read: {0}")]
     Decode(#[source] serde_json::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::num::NonZeroU8;
+    use uuid::Uuid;
+
+    fn least<T: Serialize + DeserializeOwned>() -> String {
+        Payload::least::<T>().unwrap().as_text().to_owned()
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Order {
+        id: Uuid,
+        items: Vec<u8>,
+        total: (i64, f32),
+        note: Option<String>,
+        by: BTreeMap<String, u8>,
+        tags: [bool; 2],
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Shape {
+        Round { radius: NonZeroU8 },
+        Square(u8),
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u8),
+        Text(String),
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Endless(Box<Endless>);
+
+    #[test]
+    fn the_least_value_is_one_that_its_type_takes() {
+        assert_eq!((least::<()>(), least::<u64>()), ("null".into(), "0".into()));
+        assert_eq!((least::<String>(), least::<Option<u8>>()), (r#""""#.into(), "null".into()));
+        assert_eq!((least::<char>(), least::<i128>()), (r#""a""#.into(), "0".into()));
+        assert_eq!(least::<Shape>(), r#"{"Round":{"radius":1}}"#);
+        assert_eq!((least::<Either>(), least::<serde_json::Value>()), (r#""""#.into(), "null".into()));
+        let order = r#"{"id":"00000000-0000-0000-0000-000000000000","items":[],"total":[0,0.0],"note":null,"by":{},"tags":[false,false]}"#;
+        assert_eq!(least::<Order>(), order);
+        assert!(least::<(Shape, Either)>().contains("Round"));
+    }
+
+    #[test]
+    fn a_type_without_a_least_value_is_an_error() {
+        let error = Payload::least::<Endless>().unwrap_err();
+        assert!(error.to_string().contains("never ends"), "{error}");
+    }
 }
