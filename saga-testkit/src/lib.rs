@@ -1,15 +1,18 @@
 //! What tests of sagas and of adapters share.
 //!
-//! A [story] tells a saga's behaviour as commands and answers, and needs no runtime.
+//! A [story] tells a saga's behaviour as commands and answers, and needs no runtime. [`explore`](explore::explore)
+//! goes every way that a saga can go, whatever fails.
 //!
 //! Every adapter of a port passes the same [suite]. `saga_core::memory` is the executable specification, and passes
 //! them first. [`TcpProxy`] stands between a client and its server, to cut and to stall what is between them;
 //! [`KafkaProxy`] is one for Kafka.
 
+pub mod explore;
 mod kafka;
 mod proxy;
 pub mod story;
 pub mod suite;
+pub mod topology;
 
 pub use kafka::KafkaProxy;
 pub use proxy::{TcpProxy, Toward};
@@ -18,3 +21,8 @@ pub use proxy::{TcpProxy, Toward};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The program in the explorer's document.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/explorer.md")]
+struct ExplorerDocument;

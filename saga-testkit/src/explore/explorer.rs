@@ -1,0 +1,296 @@
+//! What a user says of an exploration.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use saga_core::definition::Plan;
+use saga_core::id::{MessageId, SagaId};
+use saga_core::machine::{Decision, Transition, start};
+use saga_core::message::{Payload, TraceParent};
+use saga_core::policy::Timestamp;
+use saga_core::runtime::Reply;
+use saga_core::{Command, Definition, Saga, Step, Undoes};
+use uuid::Uuid;
+
+use super::Faults;
+use super::orchestrator::{Asked, plain};
+use super::participants::Participants;
+use super::report::Report;
+use super::rules::{Apply, Decide, Rules};
+use super::scene::{Condition, Scene};
+use super::search::{Found, Search, Searched};
+use super::trace::{self, label};
+use super::walker::Walker;
+use super::world::{Local, World};
+
+/// Begins the exploration of a saga. Nothing more need be said: `explore(&definition).run().assert_ok()`.
+///
+/// Without more, one saga runs with the least data of its type, every participant does what it is asked or refuses,
+/// and everything goes wrong that can.
+pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
+    Explorer {
+        plan: definition.plan().clone(),
+        sagas: Vec::new(),
+        model: (),
+        faults: Faults::all(),
+        states_max: STATES_MAX,
+        apply: saga_core::machine::apply,
+        decide: saga_core::fence::decide,
+        participants: Participants::new(),
+        invariants: Vec::new(),
+        finals: Vec::new(),
+        saga: PhantomData,
+    }
+}
+
+/// An exploration under construction. `M` is what the participants keep.
+#[must_use = "an exploration does nothing until it is run"]
+pub struct Explorer<S, M> {
+    plan: Arc<Plan>,
+    sagas: Vec<Payload>,
+    model: M,
+    faults: Faults,
+    states_max: usize,
+    pub(super) apply: Apply,
+    decide: Decide,
+    participants: Participants<M>,
+    invariants: Vec<Condition<M>>,
+    finals: Vec<Condition<M>>,
+    saga: PhantomData<fn(S)>,
+}
+
+impl<S: Saga> Explorer<S, ()> {
+    /// Gives the participants something to keep: accounts, shelves, whatever the sagas share.
+    ///
+    /// # Panics
+    ///
+    /// Panics if handlers or conditions were given before, which are for no model.
+    pub fn model<M: Clone>(self, model: M) -> Explorer<S, M> {
+        let Explorer { plan, sagas, faults, states_max, apply, decide, saga, .. } = self;
+        assert!(
+            self.participants.known_types().next().is_none()
+                && self.invariants.is_empty()
+                && self.finals.is_empty(),
+            "give the model first, then its handlers and conditions"
+        );
+        let (participants, invariants, finals) = (Participants::new(), Vec::new(), Vec::new());
+        Explorer {
+            plan,
+            sagas,
+            model,
+            faults,
+            states_max,
+            apply,
+            decide,
+            participants,
+            invariants,
+            finals,
+            saga,
+        }
+    }
+}
+
+impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
+    /// Adds a saga that starts with this data. All that are added run at the same time.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the data has no JSON form.
+    #[track_caller]
+    pub fn saga(mut self, data: &S) -> Self {
+        let data = Payload::encode(data);
+        self.sagas.push(data.unwrap_or_else(|error| panic!("the saga's data: {error}")));
+        self
+    }
+
+    /// Says what goes wrong. [`Faults::all`] by default.
+    pub fn faults(self, faults: Faults) -> Self {
+        Explorer { faults, ..self }
+    }
+
+    /// Stops the search beyond so many states. Five million by default, which take about half a gigabyte.
+    pub fn states_max(self, states_max: usize) -> Self {
+        Explorer { states_max, ..self }
+    }
+
+    /// Takes another table for the fence's, to explore a fence of your own.
+    pub fn fence(self, decide: Decide) -> Self {
+        Explorer { decide, ..self }
+    }
+
+    /// Says what the handler of command `C` does to the model. Like the machine it is pure; when it refuses, what it
+    /// changed is rolled back.
+    pub fn handle<C: Step<S>>(
+        mut self,
+        handle: impl Fn(&mut M, C) -> Reply<C> + Send + Sync + 'static,
+    ) -> Self {
+        self.participants.handle(handle);
+        self
+    }
+
+    /// Says what the undo `U` of command `C` does to the model, given what the handler had answered.
+    pub fn undo<C: Command, U: Undoes<C>>(
+        mut self,
+        undo: impl Fn(&mut M, U, C::Reply) + Send + Sync + 'static,
+    ) -> Self {
+        self.participants.undo::<C, U>(undo);
+        self
+    }
+
+    /// Adds a reply to command `C`, for a participant without a model. With several, each is tried.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the reply has no JSON form.
+    #[track_caller]
+    pub fn reply<C: Step<S>>(mut self, reply: &C::Reply) -> Self {
+        let reply =
+            Payload::encode(reply).unwrap_or_else(|error| panic!("the reply to {}: {error}", C::TYPE));
+        self.participants.replies.entry(C::TYPE).or_default().push(reply);
+        self
+    }
+
+    /// Adds a refusal of command `C`. With several, each is tried; a handler's own answer is too.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the refusal has no JSON form.
+    #[track_caller]
+    pub fn refusal<C: Step<S>>(mut self, why: &C::Refusal) -> Self {
+        let why = Payload::encode(why).unwrap_or_else(|error| panic!("the refusal of {}: {error}", C::TYPE));
+        self.participants.refusals.entry(C::TYPE).or_default().push(why);
+        self
+    }
+
+    /// Says what must hold in every state.
+    pub fn invariant(
+        mut self,
+        name: impl Into<String>,
+        holds: impl Fn(&Scene<'_, M>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.invariants.push(Condition { name: name.into(), holds: Box::new(holds) });
+        self
+    }
+
+    /// Says what must hold once every saga has ended, and ever after, whatever arrives late.
+    pub fn finally(
+        mut self,
+        name: impl Into<String>,
+        holds: impl Fn(&Scene<'_, M>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.finals.push(Condition { name: name.into(), holds: Box::new(holds) });
+        self
+    }
+
+    /// Searches every state.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the exploration itself makes no sense: a handler of a command that the saga does not send, a
+    /// handler without the undo that belongs to it, a saga that cannot start. A panic in a model comes through.
+    #[track_caller]
+    pub fn run(self) -> Report {
+        let states_max = self.states_max;
+        let (rules, start) = self.prepare();
+        let searched = Search::new(&rules, states_max).run(&start);
+        trace::report(&rules, &start, searched)
+    }
+
+    /// Makes these moves, and searches every state from there. A test that a [`Violation`](super::Violation) prints
+    /// calls it. If a move has become impossible, the way to the violation is gone, and nothing is searched.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Explorer::run) does.
+    #[track_caller]
+    pub fn replay(self, moves: &[&str]) -> Report {
+        let states_max = self.states_max;
+        let (rules, start) = self.prepare();
+        let (mut world, mut path) = (start.clone(), Vec::new());
+        let mut walker = Walker::new(&rules);
+        for wanted in moves {
+            let next = walker.next(&world);
+            let found = next.into_iter().find(|(made, _)| label(&rules, &world, *made) == *wanted);
+            let Some((made, reached)) = found else {
+                return trace::report(&rules, &start, Searched::of_nothing());
+            };
+            path.push(made);
+            match reached.and_then(|next| rules.wrong_world(&next).map_or(Ok(next), Err)) {
+                Ok(next) => world = next,
+                Err(wrong) => {
+                    let found = Some(Found { wrong, path });
+                    return trace::report(&rules, &start, Searched { found, ..Searched::of_nothing() });
+                }
+            }
+        }
+        let searched = Search::new(&rules, states_max).run(&world);
+        let found = searched.found.map(|found| Found { path: [path, found.path].concat(), ..found });
+        trace::report(&rules, &start, Searched { found, ..searched })
+    }
+
+    /// The rules and the first state.
+    #[track_caller]
+    pub(super) fn prepare(mut self) -> (Rules<M>, World) {
+        self.check();
+        if self.sagas.is_empty() {
+            let least = Payload::least::<S>();
+            self.sagas
+                .push(least.unwrap_or_else(|error| panic!("give the saga's data with `saga`: {error}")));
+        }
+        let rules = Rules {
+            apply: self.apply,
+            decide: self.decide,
+            participants: self.participants,
+            invariants: self.invariants,
+            finals: self.finals,
+            ..Rules::new(self.plan, self.faults)
+        };
+        let model = rules.models.number(self.model);
+        let sagas =
+            self.sagas.into_iter().enumerate().map(|(number, data)| begin(&rules, number, data)).collect();
+        (rules, World { model, sagas })
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        let steps = self.plan.steps();
+        if let Some(step) = steps.iter().find(|step| self.participants.lacks_undo(step)) {
+            panic!("{} has a handler; say with `undo` how its work is taken back", step.name);
+        }
+        let is_sent = |command: &str| {
+            let undo = |step: &saga_core::definition::StepPlan| {
+                step.undo().is_some_and(|undo| undo.command_type.as_str() == command)
+            };
+            steps.iter().any(|step| step.command_type.as_str() == command || undo(step))
+        };
+        if let Some(command) = self.participants.known_types().find(|command| !is_sent(command)) {
+            panic!("{} sends no {command}", self.plan.reference());
+        }
+    }
+}
+
+/// Starts a saga.
+#[track_caller]
+fn begin<M>(rules: &Rules<M>, number: usize, data: Payload) -> Local {
+    let id = SagaId::from_uuid(Uuid::from_u128(SAGA + number as u128));
+    let trace = TraceParent::of_message(id, MessageId::from_uuid(id.as_uuid()));
+    let now = Timestamp::from_micros(0);
+    let Transition { next, effects, decision } = start(&rules.plan, id, data, trace, now)
+        .unwrap_or_else(|error| panic!("{} cannot start: {error}", rules.plan.reference()));
+    debug_assert_eq!(decision, Decision::Started);
+    let effects: Vec<Asked> = effects.iter().filter_map(|effect| rules.asked(effect)).collect();
+    let instance = rules.instances.number(plain(next));
+    let mut local = Local { instance, cells: Vec::new() };
+    if let Err(wrong) = rules.take_effects(&mut local, &effects) {
+        panic!("{} cannot start: {wrong}", rules.plan.reference());
+    }
+    local
+}
+
+/// The first saga's id; any UUIDv7 will do, and the next ones follow it.
+const SAGA: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0001;
+
+/// Half a gigabyte, and a minute or two: more than that is rarely a test.
+const STATES_MAX: usize = 5_000_000;

@@ -1,0 +1,223 @@
+//! The orchestrator's side: what the machine makes of an event, with times and attempts left out.
+//!
+//! The machine is the one of production. Two moments stand for all times and all counts of attempts: one at which
+//! nothing is spent, and one at which everything is. `docs/explorer.md` says why that leaves nothing out.
+
+use saga_core::id::{Direction, StepName};
+use saga_core::machine::{
+    Applied, Effect, Event, Instance, Resolution, State, Status, StepState, Try, Waiting,
+};
+use saga_core::message::{Answer, Fault, Payload};
+use saga_core::policy::Timestamp;
+
+use super::rules::Rules;
+use super::world::{NONE, Said};
+
+/// Something that happens to one saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Stimulus {
+    Reply { step: u32, direction: Direction, said: Said, body: u32 },
+    Timer { step: u32, direction: Direction },
+    PermanentFault { step: u32, direction: Direction },
+    Cancel,
+    Retry,
+    Compensate,
+    ResolveDone { step: u32, body: u32 },
+    ResolveNotDone { step: u32 },
+}
+
+/// When it happens, as far as that makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Moment {
+    /// Attempts are left, and no deadline has passed.
+    Early,
+    /// The attempts are spent.
+    Spent,
+    /// The saga's deadline has passed.
+    Overdue,
+}
+
+/// What comes of it.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Nothing,
+    Moved {
+        instance: u32,
+        effects: Vec<Asked>,
+    },
+    /// What must never happen.
+    Wrong(String),
+}
+
+/// An effect of a transition.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    Send { step: u32, direction: Direction, body: u32 },
+    Arm { step: u32 },
+    Disarm { step: u32 },
+}
+
+/// What the search needs to know of a saga to list what may happen to it.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) status: Status,
+    pub(super) going_back: bool,
+    pub(super) awaited: Vec<(u32, Direction)>,
+}
+
+impl<M> Rules<M> {
+    /// Has the machine decide.
+    pub(super) fn happen(&self, instance: u32, stimulus: Stimulus, moment: Moment) -> Outcome {
+        let before = self.instances.value(instance);
+        let event = self.event(stimulus, moment);
+        match (self.apply)(&self.plan, &at(&before, moment), &event, now(moment)) {
+            Ok(Applied::Ignored(_)) => Outcome::Nothing,
+            Ok(Applied::Moved(transition)) => {
+                let effects: Vec<Asked> =
+                    transition.effects.iter().filter_map(|effect| self.asked(effect)).collect();
+                let after = plain(transition.next);
+                match self.wrong_transition(&before, &after, stimulus, moment, &effects) {
+                    Some(wrong) => Outcome::Wrong(wrong),
+                    None => Outcome::Moved { instance: self.instances.number(after), effects },
+                }
+            }
+            Err(_) if stimulus.is_asked_by_a_human() => Outcome::Nothing,
+            Err(error) => {
+                Outcome::Wrong(format!("the machine takes {event:?} for one that nobody sent: {error}"))
+            }
+        }
+    }
+
+    pub(super) fn standing(&self, instance: u32) -> Standing {
+        let instance = self.instances.value(instance);
+        let awaited =
+            instance.state.steps().iter().filter_map(|record| {
+                Some((self.steps.number(record.name.clone()), record.state.awaited()?.0))
+            });
+        Standing {
+            status: instance.state.status(),
+            going_back: instance.state.cause().is_some(),
+            awaited: awaited.collect(),
+        }
+    }
+
+    /// The event as the machine knows it.
+    pub(super) fn event(&self, stimulus: Stimulus, moment: Moment) -> Event {
+        let attempt = attempt(moment);
+        let reason = || "explored".to_owned();
+        let name = |step| StepName::clone(&self.steps.value(step));
+        match stimulus {
+            Stimulus::Reply { step, direction, said, body } => {
+                let answer = self.answer(said, body);
+                Event::Replied { step: name(step), direction, attempt, answer }
+            }
+            Stimulus::Timer { step, direction } => Event::TimerDue { step: name(step), direction, attempt },
+            Stimulus::PermanentFault { step, direction } => {
+                let answer = Answer::Fault(Fault::permanent("explored"));
+                Event::Replied { step: name(step), direction, attempt, answer }
+            }
+            Stimulus::Cancel => Event::Cancel { reason: reason() },
+            Stimulus::Retry => Event::Retry { reason: reason() },
+            Stimulus::Compensate => Event::Compensate { reason: reason() },
+            Stimulus::ResolveDone { step, body } => {
+                let resolution = Resolution::Done(self.payload(body));
+                Event::Resolve { step: name(step), resolution, reason: reason() }
+            }
+            Stimulus::ResolveNotDone { step } => {
+                Event::Resolve { step: name(step), resolution: Resolution::NotDone, reason: reason() }
+            }
+        }
+    }
+
+    fn answer(&self, said: Said, body: u32) -> Answer {
+        match said {
+            Said::Done => Answer::Done(self.payload(body)),
+            Said::Refused => Answer::Refused(self.payload(body)),
+            Said::Closed => Answer::Closed,
+            Said::Undone => Answer::Undone,
+        }
+    }
+
+    pub(super) fn payload(&self, body: u32) -> Payload {
+        if body == NONE { Payload::default() } else { Payload::clone(&self.payloads.value(body)) }
+    }
+
+    pub(super) fn asked(&self, effect: &Effect) -> Option<Asked> {
+        let number = |step: &StepName| self.steps.number(step.clone());
+        Some(match effect {
+            Effect::Send { step, direction, body, .. } => {
+                let body = self.payloads.number(body.clone());
+                Asked::Send { step: number(step), direction: *direction, body }
+            }
+            Effect::Arm { step, .. } => Asked::Arm { step: number(step) },
+            Effect::Disarm { step } => Asked::Disarm { step: number(step) },
+        })
+    }
+}
+
+impl Stimulus {
+    /// A human may ask for what is not possible, and gets an error.
+    const fn is_asked_by_a_human(self) -> bool {
+        match self {
+            Stimulus::Reply { .. } | Stimulus::Timer { .. } | Stimulus::PermanentFault { .. } => false,
+            Stimulus::Cancel
+            | Stimulus::Retry
+            | Stimulus::Compensate
+            | Stimulus::ResolveDone { .. }
+            | Stimulus::ResolveNotDone { .. } => true,
+        }
+    }
+}
+
+/// The saga without what is no part of a state: version, times, attempts, and the words of a reason.
+pub(super) fn plain(mut instance: Instance) -> Instance {
+    instance.version = 0;
+    if let State::Parked(parked) = &mut instance.state {
+        parked.reason.clear();
+    }
+    set_attempts(&mut instance, 1);
+    instance
+}
+
+/// The saga as the machine finds it at a moment.
+fn at(plain: &Instance, moment: Moment) -> Instance {
+    let mut instance = plain.clone();
+    set_attempts(&mut instance, attempt(moment));
+    instance
+}
+
+const fn attempt(moment: Moment) -> u32 {
+    match moment {
+        Moment::Early | Moment::Overdue => 1,
+        // More than any policy allows.
+        Moment::Spent => u32::MAX,
+    }
+}
+
+const fn now(moment: Moment) -> Timestamp {
+    match moment {
+        Moment::Early | Moment::Spent => Timestamp::from_micros(0),
+        Moment::Overdue => Timestamp::from_micros(i64::MAX),
+    }
+}
+
+fn set_attempts(instance: &mut Instance, attempt: u32) {
+    let asked = Try { attempt, first: 1, since: Timestamp::from_micros(0), waiting: Waiting::Answer };
+    for record in steps_mut(&mut instance.state) {
+        match &mut record.state {
+            StepState::Doing(present) | StepState::Closing(present) => *present = asked,
+            StepState::Undoing { asked: present, .. } => *present = asked,
+            StepState::Done(_) | StepState::Refused | StepState::Undone => {}
+        }
+    }
+}
+
+fn steps_mut(state: &mut State) -> &mut [saga_core::machine::StepRecord] {
+    match state {
+        State::Running(running) => &mut running.steps,
+        State::Compensating(compensating) => &mut compensating.steps,
+        State::Parked(parked) => &mut parked.steps,
+        State::Completed(completed) => &mut completed.steps,
+        State::Compensated(compensated) => &mut compensated.steps,
+    }
+}

@@ -1,0 +1,282 @@
+//! From one world to the next ones.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use saga_core::definition::Role;
+use saga_core::fence::FenceState;
+use saga_core::id::Direction;
+use saga_core::machine::Status;
+use saga_core::message::Payload;
+
+use super::Faults;
+use super::orchestrator::{Asked, Moment, Outcome, Standing, Stimulus};
+use super::participants::{Did, Taken};
+use super::rules::Rules;
+use super::world::{Cell, Local, Message, NONE, Said, World};
+
+/// One thing that happens to one saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Move {
+    pub(super) saga: usize,
+    pub(super) happening: Happening,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happening {
+    /// A participant takes a command, for the first time or again.
+    Take { step: u32, direction: Direction, did: Did, said: Option<Said>, body: u32 },
+    /// Something reaches the orchestrator, at a moment.
+    Hear(Stimulus, Moment),
+}
+
+/// Where a move leads, or what is wrong with it.
+pub(super) type Reached = Result<World, String>;
+
+/// What a participant may do with a command, or why it can do nothing.
+type Choices = Result<Vec<Taken>, String>;
+
+/// Walks from world to world, and remembers what the machine and the participants said before: both are pure.
+pub(super) struct Walker<'a, M> {
+    pub(super) rules: &'a Rules<M>,
+    outcomes: HashMap<(u32, Stimulus, Moment), Arc<Outcome>>,
+    standings: HashMap<u32, Arc<Standing>>,
+    taken: HashMap<(u32, Question), Arc<Choices>>,
+}
+
+/// What a participant's answers depend on, beside the model.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Question {
+    step: u32,
+    row: u32,
+    direction: Direction,
+    body: u32,
+}
+
+impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
+    pub(super) fn new(rules: &'a Rules<M>) -> Self {
+        let (outcomes, standings, taken) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Walker { rules, outcomes, standings, taken }
+    }
+
+    /// Everything that may happen next and changes something, always in the same order.
+    pub(super) fn next(&mut self, world: &World) -> Vec<(Move, Reached)> {
+        let mut next = Vec::new();
+        for saga in 0..world.sagas.len() {
+            self.deliver_commands(world, saga, &mut next);
+            self.deliver_replies(world, saga, &mut next);
+            self.let_time_pass(world, saga, &mut next);
+            self.interfere(world, saga, &mut next);
+        }
+        next
+    }
+
+    fn deliver_commands(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
+        for cell in &world.sagas[saga].cells {
+            for direction in Message::commands().filter(|direction| cell.has(Message::Command(*direction))) {
+                self.take(world, saga, cell, direction, next);
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        world: &World,
+        saga: usize,
+        cell: &Cell,
+        direction: Direction,
+        next: &mut Vec<(Move, Reached)>,
+    ) {
+        let happening = |did, said, body| Happening::Take { step: cell.step, direction, did, said, body };
+        match &*self.taken(world.model, cell, direction) {
+            Ok(taken) => {
+                for taken in taken {
+                    let made = Move { saga, happening: happening(taken.did, taken.said, taken.body) };
+                    next.extend(took(world, saga, cell, direction, taken).map(|reached| (made, reached)));
+                }
+            }
+            Err(wrong) => {
+                next.push((Move { saga, happening: happening(Did::Answer, None, NONE) }, Err(wrong.clone())));
+            }
+        }
+    }
+
+    fn taken(&mut self, model: u32, cell: &Cell, direction: Direction) -> Arc<Choices> {
+        let rules = self.rules;
+        let question = Question { step: cell.step, row: cell.row, direction, body: cell.body(direction) };
+        let taken = self.taken.entry((model, question));
+        taken.or_insert_with(|| Arc::new(rules.take(model, cell, direction))).clone()
+    }
+
+    fn deliver_replies(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
+        for cell in &world.sagas[saga].cells {
+            let sent =
+                Message::replies().filter(|(direction, said)| cell.has(Message::Reply(*direction, *said)));
+            for (direction, said) in sent {
+                let body = match said {
+                    Said::Done | Said::Refused => cell.said,
+                    Said::Closed | Said::Undone => NONE,
+                };
+                let reply = Stimulus::Reply { step: cell.step, direction, said, body };
+                self.hear(world, saga, reply, Moment::Early, next);
+                if self.has_deadline() {
+                    self.hear(world, saga, reply, Moment::Overdue, next);
+                }
+            }
+        }
+    }
+
+    fn has_deadline(&self) -> bool {
+        self.rules.plan.deadline().is_some() && self.rules.faults.contains(Faults::DEADLINE)
+    }
+
+    fn let_time_pass(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
+        let local = &world.sagas[saga];
+        for &(step, direction) in &self.standing(local).awaited {
+            let timer = Stimulus::Timer { step, direction };
+            if local.cell(step).is_some_and(Cell::is_armed) && self.rules.faults.contains(Faults::UNKNOWN) {
+                self.hear(world, saga, timer, Moment::Early, next);
+                self.hear(world, saga, timer, Moment::Spent, next);
+            }
+            if self.has_deadline() {
+                self.hear(world, saga, timer, Moment::Overdue, next);
+            }
+            if self.rules.faults.contains(Faults::PERMANENT) {
+                self.hear(world, saga, Stimulus::PermanentFault { step, direction }, Moment::Early, next);
+            }
+        }
+    }
+
+    /// Humans: whoever cancels, and operators, who say nothing that is not true.
+    fn interfere(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
+        if self.rules.faults.contains(Faults::CANCEL) {
+            self.hear(world, saga, Stimulus::Cancel, Moment::Early, next);
+        }
+        if !self.rules.faults.contains(Faults::OPERATOR) {
+            return;
+        }
+        self.hear(world, saga, Stimulus::Retry, Moment::Early, next);
+        self.hear(world, saga, Stimulus::Compensate, Moment::Early, next);
+        let local = &world.sagas[saga];
+        let standing = self.standing(local);
+        for &(step, direction) in &standing.awaited {
+            let Some(cell) = local.cell(step) else { continue };
+            if let Some(body) = self.truly_done(cell, direction) {
+                self.hear(world, saga, Stimulus::ResolveDone { step, body }, Moment::Early, next);
+            }
+            if self.may_say_not_done(&standing, cell, direction) {
+                self.hear(world, saga, Stimulus::ResolveNotDone { step }, Moment::Early, next);
+            }
+        }
+    }
+
+    /// What the step has answered, if what is awaited of it is really done.
+    fn truly_done(&self, cell: &Cell, direction: Direction) -> Option<u32> {
+        let row = (cell.row != NONE).then(|| self.rules.rows.value(cell.row))?;
+        match (direction, &*row) {
+            (Direction::Do | Direction::Close, FenceState::Applied(reply)) => {
+                Some(self.rules.payloads.number(Payload::clone(reply)))
+            }
+            (Direction::Undo, _) if self.rules.is_out_of_the_world(cell) => Some(NONE),
+            (Direction::Do | Direction::Close | Direction::Undo, _) => None,
+        }
+    }
+
+    /// An operator may believe that a step was not done while its command is on its way. Only the last word of all
+    /// must be true: that on a step of which the saga is parked because even its close was not answered.
+    fn may_say_not_done(&self, standing: &Standing, cell: &Cell, direction: Direction) -> bool {
+        let last_word = direction == Direction::Close && standing.status == Status::Parked;
+        let retriable = matches!(self.rules.plan.steps()[self.rules.place(cell.step)].role, Role::Retriable);
+        !retriable && (!last_word || standing.going_back || self.rules.is_out_of_the_world(cell))
+    }
+
+    fn standing(&mut self, local: &Local) -> Arc<Standing> {
+        let (rules, instance) = (self.rules, local.instance);
+        self.standings.entry(instance).or_insert_with(|| Arc::new(rules.standing(instance))).clone()
+    }
+
+    fn hear(
+        &mut self,
+        world: &World,
+        saga: usize,
+        stimulus: Stimulus,
+        moment: Moment,
+        next: &mut Vec<(Move, Reached)>,
+    ) {
+        let (rules, instance) = (self.rules, world.sagas[saga].instance);
+        let known = self.outcomes.entry((instance, stimulus, moment));
+        let outcome = known.or_insert_with(|| Arc::new(rules.happen(instance, stimulus, moment)));
+        let reached = match &**outcome {
+            Outcome::Nothing => return,
+            Outcome::Wrong(wrong) => Err(wrong.clone()),
+            Outcome::Moved { instance, effects } => rules.moved(world, saga, *instance, effects),
+        };
+        if reached.as_ref() != Ok(world) {
+            next.push((Move { saga, happening: Happening::Hear(stimulus, moment) }, reached));
+        }
+    }
+}
+
+/// The world after a participant took a command; `None` if that changed nothing.
+fn took(world: &World, saga: usize, cell: &Cell, direction: Direction, taken: &Taken) -> Option<Reached> {
+    let after = match taken.applied(cell, direction) {
+        Ok(after) if after == *cell && taken.model == world.model => return None,
+        Ok(after) => after,
+        Err(wrong) => return Some(Err(wrong)),
+    };
+    let mut world = world.clone();
+    world.model = taken.model;
+    *world.sagas[saga].cell_mut(cell.step) = after;
+    Some(Ok(world))
+}
+
+impl<M> Rules<M> {
+    /// The world after a transition of a saga.
+    pub(super) fn moved(&self, world: &World, saga: usize, instance: u32, effects: &[Asked]) -> Reached {
+        let mut world = world.clone();
+        let local = &mut world.sagas[saga];
+        local.instance = instance;
+        self.take_effects(local, effects)?;
+        Ok(world)
+    }
+
+    pub(super) fn take_effects(&self, local: &mut Local, effects: &[Asked]) -> Result<(), String> {
+        effects.iter().try_for_each(|effect| self.take_effect(local, effect))
+    }
+
+    fn take_effect(&self, local: &mut Local, effect: &Asked) -> Result<(), String> {
+        match *effect {
+            Asked::Send { step, direction, body } => self.send(local, step, direction, body),
+            Asked::Arm { step } => {
+                let cell = local.cell_mut(step);
+                *cell = cell.armed(true);
+                Ok(())
+            }
+            Asked::Disarm { step } => {
+                let cell = local.cell_mut(step);
+                *cell = cell.armed(false);
+                Ok(())
+            }
+        }
+    }
+
+    fn send(&self, local: &mut Local, step: u32, direction: Direction, body: u32) -> Result<(), String> {
+        let cell = local.cell_mut(step);
+        let again = cell.has(Message::Command(direction));
+        if again && direction != Direction::Close && cell.body(direction) != body {
+            let name = self.steps.value(step);
+            return Err(format!("{direction} {name} is sent again with another body [resend]"));
+        }
+        *cell = cell.with(Message::Command(direction));
+        match direction {
+            Direction::Do => cell.command = body,
+            Direction::Undo => cell.undo = body,
+            Direction::Close => {}
+        }
+        match direction {
+            Direction::Undo if !again => self.wrong_undo(local, step).map_or(Ok(()), Err),
+            Direction::Do | Direction::Undo | Direction::Close => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Sagas of any shape, for tests of what must hold for every saga.
+//!
+//! # Example: a step, two steps at once, the pivot, and a step after it
+//!
+//! ```
+//! use saga_testkit::topology::{Part, Topology};
+//!
+//! let topology = Topology::of([Part::Step, Part::Group(2), Part::Pivot, Part::Then]);
+//! assert_eq!(topology.to_string(), "step, group of 2, pivot, then");
+//! assert_eq!(topology.definition::<5>().plan().steps().len(), 5);
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use saga_core::definition::{AfterPivot, BeforePivot, Builder};
+use saga_core::policy::Retry;
+use saga_core::{
+    Command, Compensate, Definition, NothingToUndo, Outcome, Participant, Retriable, Saga, Step, Undoes, saga,
+};
+use serde::{Deserialize, Serialize};
+
+/// A part of a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A step that can be undone.
+    Step,
+    /// A step that leaves nothing to undo.
+    Check,
+    /// Two to four steps at once.
+    Group(usize),
+    /// The pivot, asked for ever.
+    Pivot,
+    /// The pivot, closed when its attempts are spent.
+    ClosedPivot,
+    /// A step after the pivot.
+    Then,
+}
+
+/// What a saga looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Topology {
+    parts: Vec<Part>,
+    deadline: Option<Duration>,
+}
+
+impl Topology {
+    /// A saga of these parts.
+    pub fn of(parts: impl IntoIterator<Item = Part>) -> Self {
+        Topology { parts: parts.into_iter().collect(), deadline: None }
+    }
+
+    /// The same with a deadline.
+    #[must_use]
+    pub fn with_deadline(self) -> Self {
+        Topology { deadline: Some(DEADLINE), ..self }
+    }
+
+    /// The saga's definition. Each command is given up after so many attempts.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the parts make no saga: none, a part before the pivot that stands behind it, more than fourteen
+    /// steps.
+    #[track_caller]
+    pub fn definition<const ATTEMPTS: u32>(&self) -> Definition<Diary> {
+        let mut draft = Draft::Before(saga(1));
+        let mut number = 0;
+        for part in &self.parts {
+            draft = draft.add::<ATTEMPTS>(*part, number);
+            number += if let Part::Group(width) = part { *width } else { 1 };
+        }
+        draft.build(self.deadline)
+    }
+}
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.parts.iter().map(Part::to_string).collect();
+        let deadline = if self.deadline.is_some() { ", with a deadline" } else { "" };
+        write!(f, "{}{deadline}", parts.join(", "))
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Step => write!(f, "step"),
+            Part::Check => write!(f, "check"),
+            Part::Group(width) => write!(f, "group of {width}"),
+            Part::Pivot => write!(f, "pivot"),
+            Part::ClosedPivot => write!(f, "pivot that is closed"),
+            Part::Then => write!(f, "then"),
+        }
+    }
+}
+
+/// The saga's data: what its steps were answered, so that a command shows what it was written from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diary(Vec<String>);
+
+impl Saga for Diary {
+    const NAME: &'static str = "diary";
+}
+
+/// Who takes the commands.
+struct Service;
+
+impl Participant for Service {
+    const NAME: &'static str = "service";
+}
+
+/// The step with the number `N`.
+#[derive(Serialize, Deserialize)]
+struct Work<const N: usize, const ATTEMPTS: u32>(Vec<String>);
+
+#[derive(Serialize, Deserialize)]
+struct Unwork<const N: usize, const ATTEMPTS: u32>(Option<u64>, Vec<String>);
+
+/// The pivot.
+#[derive(Serialize, Deserialize)]
+struct Turn<const CLOSED: bool, const ATTEMPTS: u32>(Vec<String>);
+
+macro_rules! command {
+    ($command:ty, [$($generic:tt)*], $type:expr, $reply:ty) => {
+        impl<$($generic)*, const ATTEMPTS: u32> Command for $command {
+            const TYPE: &'static str = $type;
+            type Participant = Service;
+            type Reply = $reply;
+            type Refusal = ();
+        }
+    };
+}
+command!(Work<N, ATTEMPTS>, [const N: usize], STEPS[N], u64);
+command!(Unwork<N, ATTEMPTS>, [const N: usize], UNDOS[N], ());
+command!(Turn<CLOSED, ATTEMPTS>, [const CLOSED: bool], "pivot", u64);
+
+impl<const N: usize, const ATTEMPTS: u32> Step<Diary> for Work<N, ATTEMPTS> {
+    fn command(diary: &Diary) -> Self {
+        Work(diary.0.clone())
+    }
+
+    fn on_reply(diary: &mut Diary, reply: u64) {
+        diary.0.push(format!("{N}: {reply}"));
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(ATTEMPTS)
+    }
+}
+
+impl<const N: usize, const ATTEMPTS: u32> Compensate<Diary> for Work<N, ATTEMPTS> {
+    type Undo = Unwork<N, ATTEMPTS>;
+
+    fn undo(diary: &Diary, did: Outcome<u64>) -> Unwork<N, ATTEMPTS> {
+        let did = match did {
+            Outcome::Done(reply) => Some(reply),
+            Outcome::Unknown => None,
+        };
+        Unwork(did, diary.0.clone())
+    }
+
+    fn undo_retry() -> Retry {
+        Retry::for_undo().attempts(ATTEMPTS)
+    }
+}
+
+impl<const N: usize, const ATTEMPTS: u32> Undoes<Work<N, ATTEMPTS>> for Unwork<N, ATTEMPTS> {}
+impl<const N: usize, const ATTEMPTS: u32> NothingToUndo<Diary> for Work<N, ATTEMPTS> {}
+impl<const N: usize, const ATTEMPTS: u32> Retriable<Diary> for Work<N, ATTEMPTS> {}
+
+impl<const CLOSED: bool, const ATTEMPTS: u32> Step<Diary> for Turn<CLOSED, ATTEMPTS> {
+    fn command(diary: &Diary) -> Self {
+        Turn(diary.0.clone())
+    }
+
+    fn retry() -> Retry {
+        let retry = Retry::default().attempts(ATTEMPTS);
+        if CLOSED { retry.close_when_spent() } else { retry }
+    }
+}
+
+type Before = Builder<Diary, BeforePivot>;
+type After = Builder<Diary, AfterPivot>;
+
+/// A definition under construction, before its pivot or after it.
+enum Draft {
+    Before(Before),
+    After(After),
+}
+
+impl Draft {
+    fn add<const ATTEMPTS: u32>(self, part: Part, number: usize) -> Self {
+        match (self, part) {
+            (Draft::Before(saga), Part::Step) => Draft::Before(step::<ATTEMPTS>(saga, number)),
+            (Draft::Before(saga), Part::Check) => Draft::Before(check::<ATTEMPTS>(saga, number)),
+            (Draft::Before(saga), Part::Group(width)) => {
+                Draft::Before(group::<ATTEMPTS>(saga, number, width))
+            }
+            (Draft::Before(saga), Part::Pivot) => Draft::After(saga.pivot::<Turn<false, ATTEMPTS>>()),
+            (Draft::Before(saga), Part::ClosedPivot) => Draft::After(saga.pivot::<Turn<true, ATTEMPTS>>()),
+            (Draft::After(saga), Part::Then) => Draft::After(then::<ATTEMPTS>(saga, number)),
+            (Draft::Before(_), Part::Then) => panic!("`then` stands after the pivot"),
+            (Draft::After(_), part) => panic!("{part} stands before the pivot"),
+        }
+    }
+
+    fn build(self, deadline: Option<Duration>) -> Definition<Diary> {
+        let built = match (self, deadline) {
+            (Draft::Before(saga), Some(deadline)) => saga.deadline(deadline).build(),
+            (Draft::After(saga), Some(deadline)) => saga.deadline(deadline).build(),
+            (Draft::Before(saga), None) => saga.build(),
+            (Draft::After(saga), None) => saga.build(),
+        };
+        built.unwrap_or_else(|error| panic!("this is no saga: {error}"))
+    }
+}
+
+/// A builder's method for the step whose number is known at run time only.
+macro_rules! numbered {
+    ($name:ident, $method:ident, $phase:ty, $($n:literal)+) => {
+        fn $name<const ATTEMPTS: u32>(saga: $phase, number: usize) -> $phase {
+            match number {
+                $($n => saga.$method::<Work<$n, ATTEMPTS>>(),)+
+                _ => panic!("a topology has at most fourteen steps"),
+            }
+        }
+    };
+}
+numbered!(step, step, Before, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+numbered!(check, check, Before, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+numbered!(then, then, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+
+/// The step whose number is `START` and so many.
+macro_rules! work {
+    ($start:literal + $more:literal) => {
+        Work<{ $start + $more }, ATTEMPTS>
+    };
+}
+
+fn group<const ATTEMPTS: u32>(saga: Before, start: usize, width: usize) -> Before {
+    macro_rules! groups {
+        ($($start:literal)+) => {
+            match (start, width) {
+                $(
+                    ($start, 2) => saga.parallel::<(work!($start + 0), work!($start + 1))>(),
+                    ($start, 3) => {
+                        saga.parallel::<(work!($start + 0), work!($start + 1), work!($start + 2))>()
+                    }
+                    ($start, 4) => {
+                        saga.parallel::<(
+                            work!($start + 0),
+                            work!($start + 1),
+                            work!($start + 2),
+                            work!($start + 3),
+                        )>()
+                    }
+                )+
+                _ => panic!("a group has two to four steps, and a topology at most fourteen"),
+            }
+        };
+    }
+    groups!(0 1 2 3 4 5 6 7 8 9 10)
+}
+
+const STEPS: [&str; 14] =
+    ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13"];
+const UNDOS: [&str; 14] =
+    ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9", "u10", "u11", "u12", "u13"];
+
+/// Any will do: those who test with it let time pass as they like.
+const DEADLINE: Duration = Duration::from_secs(25);

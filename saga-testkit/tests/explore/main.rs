@@ -1,0 +1,9 @@
+//! The explorer finds what is wrong with a saga, shows the shortest way to it, and finds nothing where nothing is.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bank;
+mod fences;
+mod saga_of_one;
+mod shop;
+mod topologies;

@@ -1,0 +1,50 @@
+//! Sagas of any shape: nothing goes wrong in any of them, whatever fails.
+
+use saga_testkit::explore::{Faults, explore};
+use saga_testkit::topology::{Diary, Part, Topology};
+
+fn small() -> Vec<Topology> {
+    use Part::{Check, ClosedPivot, Group, Pivot, Step, Then};
+    let shapes: [&[Part]; 9] = [
+        &[Step],
+        &[Step, Step, Step],
+        &[Check, Step],
+        &[Step, Check, Pivot],
+        &[Step, ClosedPivot, Then],
+        &[Pivot, Then, Then],
+        &[Group(2)],
+        &[Step, Group(2), ClosedPivot],
+        &[Check, ClosedPivot],
+    ];
+    shapes.into_iter().map(|parts| Topology::of(parts.iter().copied())).collect()
+}
+
+#[test]
+fn nothing_goes_wrong_in_a_saga_of_any_shape() {
+    for topology in small() {
+        for topology in [topology.clone(), topology.with_deadline()] {
+            let report = explore(&topology.definition::<5>()).run();
+            assert!(report.violation.is_none() && !report.cut_off, "{topology}: {report}");
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_wrong_when_commands_are_sent_once() {
+    for topology in small() {
+        let report = explore(&topology.definition::<1>()).run();
+        assert!(report.violation.is_none() && !report.cut_off, "{topology}: {report}");
+    }
+}
+
+#[test]
+fn two_sagas_that_share_nothing_have_the_product_of_their_states() {
+    let topology = Topology::of([Part::Step, Part::ClosedPivot]);
+    let faults = Faults::REFUSAL | Faults::UNKNOWN;
+    let definition = topology.definition::<5>();
+    let alone = explore(&definition).faults(faults).run();
+    let both = explore(&definition).faults(faults).saga(&Diary::default()).saga(&Diary::default()).run();
+    both.assert_ok();
+    assert_eq!(both.states, alone.states * alone.states);
+    assert_eq!(both.ends, alone.ends * alone.ends);
+}
