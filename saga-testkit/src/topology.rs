@@ -16,7 +16,8 @@ use std::time::Duration;
 use saga_core::definition::{AfterPivot, BeforePivot, Builder};
 use saga_core::policy::Retry;
 use saga_core::{
-    Command, Compensate, Definition, NothingToUndo, Outcome, Participant, Retriable, Saga, Step, Undoes, saga,
+    Command, Compensate, Definition, NothingToUndo, Outcome, Participant, Retriable, Saga, Signal, Step,
+    Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub enum Part {
     Step,
     /// A step that leaves nothing to undo.
     Check,
+    /// A wait for a signal: a yes or a no.
+    Wait,
     /// Two to four steps at once.
     Group(usize),
     /// The pivot, asked for ever.
@@ -42,18 +45,25 @@ pub enum Part {
 pub struct Topology {
     parts: Vec<Part>,
     deadline: Option<Duration>,
+    conditional: bool,
 }
 
 impl Topology {
     /// A saga of these parts.
     pub fn of(parts: impl IntoIterator<Item = Part>) -> Self {
-        Topology { parts: parts.into_iter().collect(), deadline: None }
+        Topology { parts: parts.into_iter().collect(), deadline: None, conditional: false }
     }
 
     /// The same with a deadline.
     #[must_use]
     pub fn with_deadline(self) -> Self {
         Topology { deadline: Some(DEADLINE), ..self }
+    }
+
+    /// The same with a condition for every part: it is run unless the diary skips it.
+    #[must_use]
+    pub fn with_conditions(self) -> Self {
+        Topology { conditional: true, ..self }
     }
 
     /// The saga's definition. Each command is given up after so many attempts.
@@ -68,6 +78,9 @@ impl Topology {
         let mut number = 0;
         for part in &self.parts {
             draft = draft.add::<ATTEMPTS>(*part, number);
+            if self.conditional {
+                draft = draft.with_condition(number);
+            }
             number += if let Part::Group(width) = part { *width } else { 1 };
         }
         draft.build(self.deadline)
@@ -78,7 +91,8 @@ impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = self.parts.iter().map(Part::to_string).collect();
         let deadline = if self.deadline.is_some() { ", with a deadline" } else { "" };
-        write!(f, "{}{deadline}", parts.join(", "))
+        let conditions = if self.conditional { ", with conditions" } else { "" };
+        write!(f, "{}{deadline}{conditions}", parts.join(", "))
     }
 }
 
@@ -87,6 +101,7 @@ impl fmt::Display for Part {
         match self {
             Part::Step => write!(f, "step"),
             Part::Check => write!(f, "check"),
+            Part::Wait => write!(f, "wait"),
             Part::Group(width) => write!(f, "group of {width}"),
             Part::Pivot => write!(f, "pivot"),
             Part::ClosedPivot => write!(f, "pivot that is closed"),
@@ -97,7 +112,18 @@ impl fmt::Display for Part {
 
 /// The saga's data: what its steps were answered, so that a command shows what it was written from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Diary(Vec<String>);
+pub struct Diary {
+    /// Which parts are skipped, if they have conditions, by the bits of the numbers of their first steps.
+    pub skips: u16,
+    answers: Vec<String>,
+}
+
+impl Diary {
+    /// A diary that skips the parts whose bits are set.
+    pub fn skipping(skips: u16) -> Self {
+        Diary { skips, ..Diary::default() }
+    }
+}
 
 impl Saga for Diary {
     const NAME: &'static str = "diary";
@@ -137,11 +163,11 @@ command!(Turn<CLOSED, ATTEMPTS>, [const CLOSED: bool], "pivot", u64);
 
 impl<const N: usize, const ATTEMPTS: u32> Step<Diary> for Work<N, ATTEMPTS> {
     fn command(diary: &Diary) -> Self {
-        Work(diary.0.clone())
+        Work(diary.answers.clone())
     }
 
     fn on_reply(diary: &mut Diary, reply: u64) {
-        diary.0.push(format!("{N}: {reply}"));
+        diary.answers.push(format!("{N}: {reply}"));
     }
 
     fn retry() -> Retry {
@@ -157,7 +183,7 @@ impl<const N: usize, const ATTEMPTS: u32> Compensate<Diary> for Work<N, ATTEMPTS
             Outcome::Done(reply) => Some(reply),
             Outcome::Unknown => None,
         };
-        Unwork(did, diary.0.clone())
+        Unwork(did, diary.answers.clone())
     }
 
     fn undo_retry() -> Retry {
@@ -171,12 +197,36 @@ impl<const N: usize, const ATTEMPTS: u32> Retriable<Diary> for Work<N, ATTEMPTS>
 
 impl<const CLOSED: bool, const ATTEMPTS: u32> Step<Diary> for Turn<CLOSED, ATTEMPTS> {
     fn command(diary: &Diary) -> Self {
-        Turn(diary.0.clone())
+        Turn(diary.answers.clone())
     }
 
     fn retry() -> Retry {
         let retry = Retry::default().attempts(ATTEMPTS);
         if CLOSED { retry.close_when_spent() } else { retry }
+    }
+}
+
+/// What the step with the number `N` waits for. Silence is a yes for every other step.
+#[derive(Serialize, Deserialize)]
+struct Word<const N: usize>(bool);
+
+impl<const N: usize> Signal<Diary> for Word<N> {
+    const NAME: &'static str = STEPS[N];
+
+    fn deadline() -> Duration {
+        DEADLINE
+    }
+
+    fn on_signal(diary: &mut Diary, word: Self) {
+        diary.answers.push(format!("{N}: {}", word.0));
+    }
+
+    fn is_refusal(&self) -> bool {
+        !self.0
+    }
+
+    fn at_deadline(_: &Diary) -> Option<Self> {
+        N.is_multiple_of(2).then_some(Word(true))
     }
 }
 
@@ -194,6 +244,7 @@ impl Draft {
         match (self, part) {
             (Draft::Before(saga), Part::Step) => Draft::Before(step::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Check) => Draft::Before(check::<ATTEMPTS>(saga, number)),
+            (Draft::Before(saga), Part::Wait) => Draft::Before(wait(saga, number)),
             (Draft::Before(saga), Part::Group(width)) => {
                 Draft::Before(group::<ATTEMPTS>(saga, number, width))
             }
@@ -202,6 +253,13 @@ impl Draft {
             (Draft::After(saga), Part::Then) => Draft::After(then::<ATTEMPTS>(saga, number)),
             (Draft::Before(_), Part::Then) => panic!("`then` stands after the pivot"),
             (Draft::After(_), part) => panic!("{part} stands before the pivot"),
+        }
+    }
+
+    fn with_condition(self, number: usize) -> Self {
+        match self {
+            Draft::Before(saga) => Draft::Before(when(saga, number)),
+            Draft::After(saga) => Draft::After(when(saga, number)),
         }
     }
 
@@ -216,20 +274,38 @@ impl Draft {
     }
 }
 
-/// A builder's method for the step whose number is known at run time only.
-macro_rules! numbered {
-    ($name:ident, $method:ident, $phase:ty, $($n:literal)+) => {
-        fn $name<const ATTEMPTS: u32>(saga: $phase, number: usize) -> $phase {
-            match number {
-                $($n => saga.$method::<Work<$n, ATTEMPTS>>(),)+
-                _ => panic!("a topology has at most fourteen steps"),
-            }
+/// A builder's method that needs the number of a step, which is known at run time only.
+macro_rules! with_number {
+    ($number:ident, $n:ident => $method:expr) => {
+        with_number!($number, $n => $method, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    ($number:ident, $n:ident => $method:expr, $($literal:literal)+) => {
+        match $number {
+            $($literal => { const $n: usize = $literal; $method })+
+            _ => panic!("a topology has at most fourteen steps"),
         }
     };
 }
-numbered!(step, step, Before, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-numbered!(check, check, Before, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-numbered!(then, then, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+
+fn step<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
+    with_number!(number, N => saga.step::<Work<N, ATTEMPTS>>())
+}
+
+fn check<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
+    with_number!(number, N => saga.check::<Work<N, ATTEMPTS>>())
+}
+
+fn then<const ATTEMPTS: u32>(saga: After, number: usize) -> After {
+    with_number!(number, N => saga.then::<Work<N, ATTEMPTS>>())
+}
+
+fn wait(saga: Before, number: usize) -> Before {
+    with_number!(number, N => saga.wait::<Word<N>>())
+}
+
+fn when<Phase>(saga: Builder<Diary, Phase>, number: usize) -> Builder<Diary, Phase> {
+    with_number!(number, N => saga.when(|diary| diary.skips >> N & 1 == 0))
+}
 
 /// The step whose number is `START` and so many.
 macro_rules! work {

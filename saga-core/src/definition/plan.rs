@@ -76,13 +76,25 @@ impl Plan {
         self.steps.iter().position(|step| step.name == *name)
     }
 
-    /// The least reply and the least refusal of the step at `place`, for tests that need some: see [`Payload::least`].
+    /// The least reply that the step at `place` takes, or the least signal that is a yes. For tests that need some:
+    /// see [`Payload::least`].
     ///
     /// # Errors
     ///
-    /// [`ScriptError`] if they cannot be guessed.
-    pub fn least_answers(&self, place: usize) -> Result<(Payload, Payload), ScriptError> {
-        self.script.least(place)
+    /// [`ScriptError`] if it cannot be guessed.
+    pub fn least_reply(&self, place: usize) -> Result<Payload, ScriptError> {
+        let [reply, _] = self.script.least(place);
+        reply
+    }
+
+    /// The least refusal that the step at `place` takes, or the least signal that is a no.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`] if it cannot be guessed.
+    pub fn least_refusal(&self, place: usize) -> Result<Payload, ScriptError> {
+        let [_, refusal] = self.script.least(place);
+        refusal
     }
 
     pub(crate) fn open(&self, data: &Payload) -> Result<Box<dyn Page + '_>, ScriptError> {

@@ -10,8 +10,8 @@ use crate::message::{Payload, PayloadError};
 pub(crate) trait Script: Send + Sync {
     /// Reads a saga's data, to work with it for one transition.
     fn open<'a>(&'a self, data: &Payload) -> Result<Box<dyn Page + 'a>, ScriptError>;
-    /// The least values of a step's reply and refusal.
-    fn least(&self, step: usize) -> Result<(Payload, Payload), ScriptError>;
+    /// The least yes and the least no that a step can be answered.
+    fn least(&self, step: usize) -> [Result<Payload, ScriptError>; 2];
 }
 
 /// One saga's data, opened. Steps go by their place in the plan.
@@ -61,7 +61,7 @@ pub(super) struct StepCode<S> {
     undo: fn(&S, Option<&Payload>) -> Result<Payload, PayloadError>,
     is_refusal: fn(&Payload) -> Result<bool, PayloadError>,
     at_deadline: fn(&S) -> Result<Option<Payload>, PayloadError>,
-    least: fn() -> Result<(Payload, Payload), PayloadError>,
+    least: fn() -> [Result<Payload, PayloadError>; 2],
 }
 
 impl<S: Saga> StepCode<S> {
@@ -76,7 +76,7 @@ impl<S: Saga> StepCode<S> {
             undo: |_, _| Ok(Payload::default()),
             is_refusal: |_| Ok(false),
             at_deadline: |_| Ok(None),
-            least: || Ok((Payload::least::<T::Reply>()?, Payload::least::<T::Refusal>()?)),
+            least: || [Payload::least::<T::Reply>(), Payload::least::<T::Refusal>()],
         }
     }
 
@@ -93,7 +93,7 @@ impl<S: Saga> StepCode<S> {
             undo: |_, _| Ok(Payload::default()),
             is_refusal: |signal| signal.decode().map(|signal: T| signal.is_refusal()),
             at_deadline: |saga| T::at_deadline(saga).map(|signal| Payload::encode(&signal)).transpose(),
-            least: || Ok((Payload::least::<T>()?, Payload::least::<T>()?)),
+            least: || [false, true].map(|no| Payload::least_that(|signal: &T| signal.is_refusal() == no)),
         }
     }
 
@@ -122,9 +122,9 @@ impl<S: Saga> Script for TypedScript<S> {
         Ok(Box::new(TypedPage { saga, steps: &self.0 }))
     }
 
-    fn least(&self, step: usize) -> Result<(Payload, Payload), ScriptError> {
+    fn least(&self, step: usize) -> [Result<Payload, ScriptError>; 2] {
         let code = &self.0[step];
-        (code.least)().map_err(failed("the least answer", code.name))
+        (code.least)().map(|least| least.map_err(failed("the least answer", code.name)))
     }
 }
 

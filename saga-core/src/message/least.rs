@@ -9,11 +9,14 @@ use serde::forward_to_deserialize_any;
 /// A source that has an answer to whatever a type asks for, and always the least one.
 ///
 /// A type may want more of a text or a number than its kind says: a UUID, a number that is not zero. So there are
-/// several sources, which differ in what they give for those.
+/// several sources, which differ in what they give for those. They also differ in what they choose: no or
+/// yes, and the variant of an enum.
 #[derive(Clone, Copy)]
 pub(super) struct Least {
     text: &'static str,
     number: u64,
+    /// No or yes, and which variant.
+    choice: usize,
     any: Any,
     depth_left: usize,
 }
@@ -31,12 +34,11 @@ impl Least {
     /// Every source, the least one first.
     pub(super) fn sources() -> impl Iterator<Item = Least> {
         let anys = [Any::Nothing, Any::Map, Any::Text, Any::Number];
-        anys.into_iter().flat_map(|any| {
-            TEXTS.into_iter().flat_map(move |text| {
-                let source = move |number| Least { text, number, any, depth_left: DEPTH_MAX };
-                [0, 1].map(source)
-            })
-        })
+        let least = Least { text: "", number: 0, choice: 0, any: Any::Nothing, depth_left: DEPTH_MAX };
+        let choices = (0..CHOICES).map(move |choice| Least { choice, ..least });
+        let anys = choices.flat_map(move |source| anys.map(|any| Least { any, ..source }));
+        let texts = anys.flat_map(|source| TEXTS.map(|text| Least { text, ..source }));
+        texts.flat_map(|source| [0, 1].map(|number| Least { number, ..source }))
     }
 
     fn deeper<E: Error>(self) -> Result<Self, E> {
@@ -68,7 +70,7 @@ impl<'de> Deserializer<'de> for Least {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_bool(false)
+        visitor.visit_bool(self.choice > 0)
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -143,8 +145,9 @@ impl<'de> Deserializer<'de> for Least {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        let name = variants.first().ok_or_else(|| Self::Error::custom("the enum has no variants"))?;
-        visitor.visit_enum(First { name, source: self.deeper()? })
+        let name = variants.get(self.choice).or(variants.first());
+        let name = name.ok_or_else(|| Self::Error::custom("the enum has no variants"))?;
+        visitor.visit_enum(Variant { name, source: self.deeper()? })
     }
 
     numbers! {
@@ -200,13 +203,13 @@ impl<'de> MapAccess<'de> for Fields {
     }
 }
 
-/// An enum's first variant.
-struct First {
+/// A variant of an enum.
+struct Variant {
     name: &'static str,
     source: Least,
 }
 
-impl<'de> EnumAccess<'de> for First {
+impl<'de> EnumAccess<'de> for Variant {
     type Error = serde_json::Error;
     type Variant = Least;
 
@@ -245,3 +248,6 @@ const TEXTS: [&str; 6] =
 
 /// A type that is nested deeper than this has itself inside, with no way out.
 const DEPTH_MAX: usize = 32;
+
+/// How many variants of an enum are tried. A yes and a no are rarely farther apart.
+const CHOICES: usize = 8;

@@ -41,7 +41,18 @@ impl Payload {
     /// [`PayloadError::Decode`] if `T` wants more of its parts than can be guessed, [`PayloadError::Encode`] if the
     /// value has no JSON form.
     pub fn least<T: Serialize + DeserializeOwned>() -> Result<Self, PayloadError> {
-        let mut values = Least::sources().map(T::deserialize);
+        Payload::least_that::<T>(|_| true)
+    }
+
+    /// Writes the least value of `T` that is `wanted`, among a few of its values. See [`least`](Payload::least).
+    pub(crate) fn least_that<T: Serialize + DeserializeOwned>(
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<Self, PayloadError> {
+        let is_wanted = |value: T| match wanted(&value) {
+            true => Ok(value),
+            false => Err(serde::de::Error::custom("none of its least values will do")),
+        };
+        let mut values = Least::sources().map(|source| T::deserialize(source).and_then(is_wanted));
         let first =
             values.next().unwrap_or_else(|| Err(serde::de::Error::custom("there is no value to try")));
         let value = first.or_else(|error| values.find_map(Result::ok).ok_or(error));
@@ -150,6 +161,14 @@ mod tests {
         let order = r#"{"id":"00000000-0000-0000-0000-000000000000","items":[],"total":[0,0.0],"note":null,"by":{},"tags":[false,false]}"#;
         assert_eq!(least::<Order>(), order);
         assert!(least::<(Shape, Either)>().contains("Round"));
+    }
+
+    #[test]
+    fn the_least_value_that_will_do_is_found_among_a_few() {
+        assert_eq!(Payload::least_that(|yes: &bool| *yes).unwrap().as_text(), "true");
+        let square = |shape: &Shape| matches!(shape, Shape::Square(_));
+        assert_eq!(Payload::least_that(square).unwrap().as_text(), r#"{"Square":0}"#);
+        assert!(Payload::least_that(|number: &u8| *number > 100).is_err());
     }
 
     #[test]

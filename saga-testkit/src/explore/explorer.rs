@@ -11,7 +11,7 @@ use saga_core::machine::{Decision, Transition, start};
 use saga_core::message::{Payload, TraceParent};
 use saga_core::policy::Timestamp;
 use saga_core::runtime::Reply;
-use saga_core::{Command, Definition, Saga, Step, Undoes};
+use saga_core::{Command, Definition, Saga, Signal, Step, Undoes};
 use uuid::Uuid;
 
 use super::Faults;
@@ -41,6 +41,7 @@ pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
         participants: Participants::new(),
         invariants: Vec::new(),
         finals: Vec::new(),
+        signals: Vec::new(),
         saga: PhantomData,
     }
 }
@@ -58,6 +59,7 @@ pub struct Explorer<S, M> {
     participants: Participants<M>,
     invariants: Vec<Condition<M>>,
     finals: Vec<Condition<M>>,
+    signals: Vec<(&'static str, Payload)>,
     saga: PhantomData<fn(S)>,
 }
 
@@ -68,7 +70,7 @@ impl<S: Saga> Explorer<S, ()> {
     ///
     /// Panics if handlers or conditions were given before, which are for no model.
     pub fn model<M: Clone>(self, model: M) -> Explorer<S, M> {
-        let Explorer { plan, sagas, faults, states_max, apply, decide, saga, .. } = self;
+        let Explorer { plan, sagas, faults, states_max, apply, decide, signals, saga, .. } = self;
         assert!(
             self.participants.known_types().next().is_none()
                 && self.invariants.is_empty()
@@ -87,6 +89,7 @@ impl<S: Saga> Explorer<S, ()> {
             participants,
             invariants,
             finals,
+            signals,
             saga,
         }
     }
@@ -161,6 +164,19 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     pub fn refusal<C: Step<S>>(mut self, why: &C::Refusal) -> Self {
         let why = Payload::encode(why).unwrap_or_else(|error| panic!("the refusal of {}: {error}", C::TYPE));
         self.participants.refusals.entry(C::TYPE).or_default().push(why);
+        self
+    }
+
+    /// Adds a signal that may come from outside at any time. Without any, the least yes and the least no may.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the signal has no JSON form.
+    #[track_caller]
+    pub fn signal<T: Signal<S>>(mut self, signal: &T) -> Self {
+        let signal =
+            Payload::encode(signal).unwrap_or_else(|error| panic!("the signal {}: {error}", T::NAME));
+        self.signals.push((T::NAME, signal));
         self
     }
 
@@ -239,7 +255,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
             self.sagas
                 .push(least.unwrap_or_else(|error| panic!("give the saga's data with `saga`: {error}")));
         }
-        let rules = Rules {
+        let mut rules = Rules {
             apply: self.apply,
             decide: self.decide,
             participants: self.participants,
@@ -247,6 +263,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
             finals: self.finals,
             ..Rules::new(self.plan, self.faults)
         };
+        rules.signals = signals(&rules, &self.signals);
         let model = rules.models.number(self.model);
         let sagas =
             self.sagas.into_iter().enumerate().map(|(number, data)| begin(&rules, number, data)).collect();
@@ -259,16 +276,35 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
         if let Some(step) = steps.iter().find(|step| self.participants.lacks_undo(step)) {
             panic!("{} has a handler; say with `undo` how its work is taken back", step.name);
         }
-        let is_sent = |command: &str| {
-            let undo = |step: &saga_core::definition::StepPlan| {
-                step.undo().is_some_and(|undo| undo.command_type.as_str() == command)
-            };
-            steps.iter().any(|step| step.command_type.as_str() == command || undo(step))
+        let is_sent = |wanted: &str| {
+            let sent = steps.iter().flat_map(|step| {
+                let command = step.command().map(|command| &command.command_type);
+                command.into_iter().chain(step.undo().map(|undo| &undo.command_type))
+            });
+            sent.into_iter().any(|sent| sent.as_str() == wanted)
         };
         if let Some(command) = self.participants.known_types().find(|command| !is_sent(command)) {
             panic!("{} sends no {command}", self.plan.reference());
         }
     }
+}
+
+/// The signals that may come, by the number of the step that waits for them.
+#[track_caller]
+fn signals<M>(rules: &Rules<M>, given: &[(&'static str, Payload)]) -> Vec<(u32, u32)> {
+    let mut signals = Vec::new();
+    for (place, step) in rules.plan.steps().iter().enumerate().filter(|(_, step)| step.command().is_none()) {
+        let given = given.iter().filter(|(name, _)| *name == step.name.as_str());
+        let mut values: Vec<Payload> = given.map(|(_, signal)| signal.clone()).collect();
+        if values.is_empty() {
+            let yes = rules.plan.least_reply(place);
+            values.push(yes.unwrap_or_else(|error| panic!("{error}; list signals with `signal`")));
+            let refuses = rules.faults.contains(Faults::REFUSAL);
+            values.extend(rules.plan.least_refusal(place).ok().filter(|_| refuses));
+        }
+        signals.extend(values.into_iter().map(|signal| (place as u32, rules.payloads.number(signal))));
+    }
+    signals
 }
 
 /// Starts a saga.

@@ -17,7 +17,7 @@ use std::ops::BitOr;
 pub struct Faults(u8);
 
 impl Faults {
-    /// Participants without a model refuse: each step that may be refused.
+    /// Participants without a model refuse, each step that may be refused; signals are a no.
     pub const REFUSAL: Faults = Faults(1);
     /// No answer comes in time, or a temporary fault: commands are sent again, and given up.
     pub const UNKNOWN: Faults = Faults(2);
@@ -25,7 +25,7 @@ impl Faults {
     pub const PERMANENT: Faults = Faults(4);
     /// Somebody cancels the saga.
     pub const CANCEL: Faults = Faults(8);
-    /// The saga's deadline passes, if it has one.
+    /// A deadline passes: the saga's, if it has one, or that of a signal.
     pub const DEADLINE: Faults = Faults(16);
     /// Operators use their verbs, and say nothing that is not true. Without them, a parked saga has ended.
     pub const OPERATOR: Faults = Faults(32);

@@ -93,6 +93,10 @@ impl<M> Rules<M> {
         Some(format!("{undone} is undone before {later} is out of the world [undo order]"))
     }
 
+    pub(super) fn sends_command(&self, step: u32) -> bool {
+        self.plan.steps()[self.place(step)].command().is_some()
+    }
+
     /// Whether it makes no difference that a step was done.
     fn is_harmless(&self, step: u32) -> bool {
         matches!(self.plan.steps()[self.place(step)].role, Role::NothingToUndo)
@@ -143,7 +147,7 @@ impl<M> Rules<M> {
 
     /// What the saga knows of a step is true, and stays true whatever arrives late.
     fn wrong_knowledge(&self, local: &Local, step: u32, state: &StepState) -> Option<String> {
-        let cell = local.cell(step)?;
+        let cell = local.cell(step).filter(|_| self.sends_command(step))?;
         let name = self.steps.value(step);
         match state {
             StepState::Done(_) if cell.effects == 0 || cell.undos > 0 => {
@@ -157,6 +161,9 @@ impl<M> Rules<M> {
             StepState::Done(_)
             | StepState::Undone
             | StepState::Refused
+            | StepState::Early(_)
+            | StepState::Waiting { .. }
+            | StepState::Skipped
             | StepState::Doing(_)
             | StepState::Closing(_)
             | StepState::Undoing { .. } => None,
@@ -175,8 +182,9 @@ impl<M> Rules<M> {
         self.plan.steps().iter().find_map(|step| {
             let record = records.iter().find(|record| record.name == step.name);
             let done = record.is_some_and(|record| matches!(record.state, StepState::Done(_)));
+            let skipped = record.is_some_and(|record| record.state == StepState::Skipped);
             match &instance.state {
-                State::Completed(_) if !done => {
+                State::Completed(_) if !done && !skipped => {
                     Some(format!("the saga is completed without {} [end]", step.name))
                 }
                 State::Compensated(_) if done && !matches!(step.role, Role::NothingToUndo) => {

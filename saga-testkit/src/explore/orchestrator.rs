@@ -19,6 +19,7 @@ pub(super) enum Stimulus {
     Reply { step: u32, direction: Direction, said: Said, body: u32 },
     Timer { step: u32, direction: Direction },
     PermanentFault { step: u32, direction: Direction },
+    Signal { step: u32, body: u32 },
     Cancel,
     Retry,
     Compensate,
@@ -81,7 +82,7 @@ impl<M> Rules<M> {
                     None => Outcome::Moved { instance: self.instances.number(after), effects },
                 }
             }
-            Err(_) if stimulus.is_asked_by_a_human() => Outcome::Nothing,
+            Err(_) if stimulus.comes_from_outside() => Outcome::Nothing,
             Err(error) => {
                 Outcome::Wrong(format!("the machine takes {event:?} for one that nobody sent: {error}"))
             }
@@ -115,6 +116,9 @@ impl<M> Rules<M> {
             Stimulus::PermanentFault { step, direction } => {
                 let answer = Answer::Fault(Fault::permanent("explored"));
                 Event::Replied { step: name(step), direction, attempt, answer }
+            }
+            Stimulus::Signal { step, body } => {
+                Event::Signalled { step: name(step), signal: self.payload(body) }
             }
             Stimulus::Cancel => Event::Cancel { reason: reason() },
             Stimulus::Retry => Event::Retry { reason: reason() },
@@ -156,11 +160,12 @@ impl<M> Rules<M> {
 }
 
 impl Stimulus {
-    /// A human may ask for what is not possible, and gets an error.
-    const fn is_asked_by_a_human(self) -> bool {
+    /// Whoever is outside may ask for what is not possible, and gets an error.
+    const fn comes_from_outside(self) -> bool {
         match self {
             Stimulus::Reply { .. } | Stimulus::Timer { .. } | Stimulus::PermanentFault { .. } => false,
-            Stimulus::Cancel
+            Stimulus::Signal { .. }
+            | Stimulus::Cancel
             | Stimulus::Retry
             | Stimulus::Compensate
             | Stimulus::ResolveDone { .. }
@@ -206,8 +211,11 @@ fn set_attempts(instance: &mut Instance, attempt: u32) {
     for record in steps_mut(&mut instance.state) {
         match &mut record.state {
             StepState::Doing(present) | StepState::Closing(present) => *present = asked,
-            StepState::Undoing { asked: present, .. } => *present = asked,
-            StepState::Done(_) | StepState::Refused | StepState::Undone => {}
+            StepState::Undoing { asked: present, .. } | StepState::Waiting { asked: present, .. } => {
+                *present = asked;
+            }
+            StepState::Early(_) | StepState::Done(_) | StepState::Refused => {}
+            StepState::Undone | StepState::Skipped => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::hash::Hash;
 
-use saga_core::definition::{Role, StepPlan};
+use saga_core::definition::{Role, ScriptError, StepPlan, UndoPlan};
 use saga_core::fence::{FenceState, Recorded, Verdict};
 use saga_core::id::Direction;
 use saga_core::message::{Answer, Payload, PayloadError};
@@ -69,9 +69,10 @@ impl<M: Clone> Participants<M> {
 
     /// Whether a step has a handler and lacks the undo that belongs to it.
     pub(super) fn lacks_undo(&self, step: &StepPlan) -> bool {
-        let undo = step.undo().map(|undo| undo.command_type.as_str());
-        self.work.contains_key(step.command_type.as_str())
-            && undo.is_some_and(|undo| !self.undos.contains_key(undo))
+        let handled =
+            step.command().is_some_and(|command| self.work.contains_key(command.command_type.as_str()));
+        let undone = |undo: &UndoPlan| self.undos.contains_key(undo.command_type.as_str());
+        handled && !step.undo().is_none_or(undone)
     }
 
     /// The command types that a user has said something of.
@@ -120,8 +121,10 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     }
 
     fn work(&self, model: u32, cell: &Cell) -> Result<Vec<Taken>, String> {
-        let step = &self.plan.steps()[self.place(cell.step)];
-        let answers = self.answers(model, cell, step).map_err(|error| error.to_string())?;
+        let place = self.place(cell.step);
+        let Some(command) = self.plan.steps()[place].command() else { return Ok(Vec::new()) };
+        let answers = self.answers(model, cell, place, command.command_type.as_str());
+        let answers = answers.map_err(|error| error.to_string())?;
         Ok(answers.into_iter().map(|(model, answer)| self.worked(model, &answer)).collect())
     }
 
@@ -139,33 +142,24 @@ impl<M: Clone + Eq + Hash> Rules<M> {
         &self,
         model: u32,
         cell: &Cell,
-        step: &StepPlan,
+        place: usize,
+        command: &str,
     ) -> Result<Vec<(u32, Answer)>, Box<dyn Error>> {
-        let participants = &self.participants;
-        let command = step.command_type.as_str();
-        let least = || {
-            let least = self.plan.least_answers(self.place(cell.step));
-            least.map_err(|error| {
-                format!("{error}; list some with `reply` and `refusal`, or give a model with `handle`")
-            })
-        };
         let mut answers = Vec::new();
-        let handled = participants.work.get(command);
+        let handled = self.participants.work.get(command);
         if let Some(handle) = handled {
             let (changed, answer) = handle(&self.models.value(model), &self.payload(cell.command))?;
             answers.push((changed.map_or(model, |changed| self.models.number(changed)), answer));
         } else {
-            let listed = participants.replies.get(command).cloned();
-            let replies = listed.map_or_else(|| least().map(|(reply, _)| vec![reply]), Ok)?;
+            let listed = self.participants.replies.get(command);
+            let least = || self.plan.least_reply(place);
+            let replies = listed_or(listed, true, least)?;
             answers.extend(replies.into_iter().map(|reply| (model, Answer::Done(reply))));
         }
-        let may_refuse = handled.is_none() && !matches!(step.role, Role::Retriable);
         if self.faults.contains(Faults::REFUSAL) {
-            let refusals = match participants.refusals.get(command) {
-                Some(listed) => listed.clone(),
-                None if may_refuse => vec![least()?.1],
-                None => Vec::new(),
-            };
+            let may_refuse = handled.is_none() && !matches!(self.plan.steps()[place].role, Role::Retriable);
+            let listed = self.participants.refusals.get(command);
+            let refusals = listed_or(listed, may_refuse, || self.plan.least_refusal(place))?;
             answers.extend(refusals.into_iter().map(|why| (model, Answer::Refused(why))));
         }
         Ok(answers)
@@ -208,5 +202,20 @@ impl Taken {
         }
         after.said = if self.body == NONE { cell.said } else { self.body };
         Ok(after.with(Message::Reply(direction, said)))
+    }
+}
+
+/// What a user listed; if that is nothing, the least, if that is wanted.
+fn listed_or(
+    listed: Option<&Vec<Payload>>,
+    wanted: bool,
+    least: impl FnOnce() -> Result<Payload, ScriptError>,
+) -> Result<Vec<Payload>, String> {
+    match listed {
+        Some(listed) => Ok(listed.clone()),
+        None if wanted => least().map(|least| vec![least]).map_err(|error| {
+            format!("{error}; list some with `reply` and `refusal`, or give a model with `handle`")
+        }),
+        None => Ok(Vec::new()),
     }
 }

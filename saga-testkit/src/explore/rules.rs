@@ -28,6 +28,8 @@ pub(super) struct Rules<M> {
     pub(super) apply: Apply,
     pub(super) decide: Decide,
     pub(super) participants: Participants<M>,
+    /// The signals that may come, and the steps that wait for them.
+    pub(super) signals: Vec<(u32, u32)>,
     pub(super) invariants: Vec<Condition<M>>,
     pub(super) finals: Vec<Condition<M>>,
     pub(super) models: Table<M>,
@@ -49,6 +51,7 @@ impl<M: Clone + Eq + Hash> Rules<M> {
             apply: saga_core::machine::apply,
             decide: saga_core::fence::decide,
             participants: Participants::new(),
+            signals: Vec::new(),
             invariants: Vec::new(),
             finals: Vec::new(),
             models: Table::new(),

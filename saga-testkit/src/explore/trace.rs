@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Write};
 use std::hash::Hash;
 
+use saga_core::definition::StepPlan;
 use saga_core::id::Direction;
 use saga_core::message::Payload;
 
@@ -49,7 +50,8 @@ struct Named {
 impl Named {
     fn of<M>(rules: &Rules<M>, step: u32) -> Self {
         let plan = &rules.plan.steps()[rules.place(step)];
-        Named { step: plan.name.to_string(), participant: plan.participant.to_string() }
+        let participant = plan.command().map(|command| command.participant.to_string()).unwrap_or_default();
+        Named { step: plan.name.to_string(), participant }
     }
 }
 
@@ -75,9 +77,17 @@ fn heard<M>(rules: &Rules<M>, stimulus: Stimulus, moment: Moment) -> String {
         }
         Stimulus::Timer { step, direction } => {
             let spent = if moment == Moment::Spent { ", and no attempt is left" } else { "" };
-            format!("no answer to {direction} {} in time{spent}{}", named(step), overdue(moment))
+            let what = if rules.sends_command(step) {
+                format!("answer to {direction}")
+            } else {
+                "signal for".into()
+            };
+            format!("no {what} {} in time{spent}{}", named(step), overdue(moment))
         }
         Stimulus::PermanentFault { step, direction } => format!("{direction} {} fails for good", named(step)),
+        Stimulus::Signal { step, body } => {
+            format!("{} is signalled{}", named(step), with(" ", &rules.payload(body)))
+        }
         Stimulus::Cancel => "somebody cancels".into(),
         Stimulus::Retry => "an operator retries".into(),
         Stimulus::Compensate => "an operator has it compensated".into(),
@@ -178,9 +188,9 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
     /// The participants, in the order of the definition.
     fn participants(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for step in self.rules.plan.steps() {
-            if !names.contains(&step.participant.as_str()) {
-                names.push(step.participant.as_str());
+        for command in self.rules.plan.steps().iter().filter_map(StepPlan::command) {
+            if !names.contains(&command.participant.as_str()) {
+                names.push(command.participant.as_str());
             }
         }
         names
@@ -200,7 +210,8 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
         for (place, name) in participants.iter().enumerate() {
             let _ = writeln!(text, "    participant P{} as {name}", place + 1);
         }
-        let end = format!("Note over S1,P{}: {}", participants.len(), self.wrong);
+        let last = if participants.is_empty() { String::new() } else { format!(",P{}", participants.len()) };
+        let end = format!("Note over S1{last}: {}", self.wrong);
         for arrow in self.arrows.iter().chain([&end]) {
             let _ = writeln!(text, "    {}", plain(arrow));
         }

@@ -135,21 +135,26 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
         let local = &world.sagas[saga];
         for &(step, direction) in &self.standing(local).awaited {
             let timer = Stimulus::Timer { step, direction };
-            if local.cell(step).is_some_and(Cell::is_armed) && self.rules.faults.contains(Faults::UNKNOWN) {
+            let asks = self.rules.sends_command(step);
+            let timed = if asks { Faults::UNKNOWN } else { Faults::DEADLINE };
+            if local.cell(step).is_some_and(Cell::is_armed) && self.rules.faults.contains(timed) {
                 self.hear(world, saga, timer, Moment::Early, next);
                 self.hear(world, saga, timer, Moment::Spent, next);
             }
             if self.has_deadline() {
                 self.hear(world, saga, timer, Moment::Overdue, next);
             }
-            if self.rules.faults.contains(Faults::PERMANENT) {
+            if asks && self.rules.faults.contains(Faults::PERMANENT) {
                 self.hear(world, saga, Stimulus::PermanentFault { step, direction }, Moment::Early, next);
             }
         }
     }
 
-    /// Humans: whoever cancels, and operators, who say nothing that is not true.
+    /// Whoever gives signals, whoever cancels, and operators, who say nothing that is not true.
     fn interfere(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
+        for &(step, body) in &self.rules.signals {
+            self.hear(world, saga, Stimulus::Signal { step, body }, Moment::Early, next);
+        }
         if self.rules.faults.contains(Faults::CANCEL) {
             self.hear(world, saga, Stimulus::Cancel, Moment::Early, next);
         }

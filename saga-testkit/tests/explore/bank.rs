@@ -106,5 +106,9 @@ fn of_two_deposits_one_is_lost() {
         ]
     );
     let document = include_str!("../../../docs/explorer.md");
-    assert!(document.contains(&violation.diagram), "docs/explorer.md shows another picture:\n{}", violation.diagram);
+    assert!(
+        document.contains(&violation.diagram),
+        "docs/explorer.md shows another picture:\n{}",
+        violation.diagram
+    );
 }

@@ -4,8 +4,8 @@ use saga_testkit::explore::{Faults, explore};
 use saga_testkit::topology::{Diary, Part, Topology};
 
 fn small() -> Vec<Topology> {
-    use Part::{Check, ClosedPivot, Group, Pivot, Step, Then};
-    let shapes: [&[Part]; 9] = [
+    use Part::{Check, ClosedPivot, Group, Pivot, Step, Then, Wait};
+    let shapes: [&[Part]; 11] = [
         &[Step],
         &[Step, Step, Step],
         &[Check, Step],
@@ -15,6 +15,8 @@ fn small() -> Vec<Topology> {
         &[Group(2)],
         &[Step, Group(2), ClosedPivot],
         &[Check, ClosedPivot],
+        &[Wait, Step],
+        &[Step, Wait, Wait, Pivot],
     ];
     shapes.into_iter().map(|parts| Topology::of(parts.iter().copied())).collect()
 }
@@ -24,6 +26,17 @@ fn nothing_goes_wrong_in_a_saga_of_any_shape() {
     for topology in small() {
         for topology in [topology.clone(), topology.with_deadline()] {
             let report = explore(&topology.definition::<5>()).run();
+            assert!(report.violation.is_none() && !report.cut_off, "{topology}: {report}");
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_wrong_when_parts_are_skipped() {
+    for topology in small().into_iter().map(Topology::with_conditions) {
+        for skips in 0..8 {
+            let explorer = explore(&topology.definition::<5>()).saga(&Diary::skipping(skips));
+            let report = explorer.run();
             assert!(report.violation.is_none() && !report.cut_off, "{topology}: {report}");
         }
     }
