@@ -6,8 +6,8 @@ use std::time::Duration;
 use saga_core::definition::{Group, Steps};
 use saga_core::policy::{Backoff, Retry};
 use saga_core::{
-    Command, Compensate, Definition, DefinitionError, NothingToUndo, Outcome, Participant, Retriable, Saga,
-    Signal, Step, Undoes, saga,
+    Command, Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Outcome,
+    Participant, Retriable, RetriableEach, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,7 @@ step!(
     "undo",
     Retry::default()
 );
+step!(Marked, "a#b", "step", Service, Retry::default(), UndoMarked, "undo", Retry::default());
 step!(NoAttempts, Retry::default().attempts(0), Retry::default(), UndoNoAttempts);
 step!(NoUndoAttempts, Retry::default(), Retry::default().attempts(0), UndoNoUndoAttempts);
 step!(NoTime, Retry::default().timeout(Duration::ZERO), Retry::default(), UndoNoTime);
@@ -210,6 +211,54 @@ fn a_deadline_that_makes_no_sense_is_an_error() {
 fn versions_count_from_one() {
     let error = error_of(saga(0).step::<First>().build());
     assert_eq!(error, "saga \"order\" has version 0; versions count from 1");
+}
+
+/// A command for each item, so many at once.
+#[derive(Serialize, Deserialize)]
+struct Pick<const AT_ONCE: usize>;
+
+impl<const AT_ONCE: usize> Command for Pick<AT_ONCE> {
+    const TYPE: &'static str = "first";
+    type Participant = Service;
+    type Reply = ();
+    type Refusal = ();
+}
+
+impl<S: Saga, const AT_ONCE: usize> Each<S> for Pick<AT_ONCE> {
+    const AT_ONCE: usize = AT_ONCE;
+
+    fn items(_: &S) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn command(_: &S, _: &str) -> Self {
+        Pick
+    }
+}
+
+impl<const AT_ONCE: usize> Undoes<Pick<AT_ONCE>> for UndoFirst {}
+
+impl<S: Saga, const AT_ONCE: usize> CompensateEach<S> for Pick<AT_ONCE> {
+    type Undo = UndoFirst;
+
+    fn undo(_: &S, _: &str, _: Outcome<()>) -> UndoFirst {
+        UndoFirst
+    }
+}
+
+impl<S: Saga, const AT_ONCE: usize> RetriableEach<S> for Pick<AT_ONCE> {}
+
+#[test]
+fn a_step_with_items_has_from_1_to_64_at_once_and_no_step_is_named_like_an_item() {
+    for (error, width) in [
+        (error_of(saga(1).for_each::<Pick<0>>().build()), 0),
+        (error_of(saga(1).for_each::<Pick<65>>().build()), 65),
+    ] {
+        let expected = format!("step \"first\" is run for {width} items at once; it may be from 1 to 64");
+        assert_eq!(error, expected);
+    }
+    saga::<Order>(1).for_each::<Pick<64>>().build().unwrap();
+    assert!(error_with::<Marked>().starts_with("step \"a#b\" has a # in its name"));
 }
 
 /// A signal that is awaited for so many seconds.
@@ -313,6 +362,8 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
         saga(1).step::<First>().pivot::<Second>().build(),
         saga(1).pivot::<First>().then::<Second>().build(),
         saga(1).step::<First>().wait::<Word<1>>().step::<Second>().build(),
+        saga(1).for_each::<Pick<1>>().step::<Second>().build(),
+        saga(1).pivot::<Second>().then_for_each::<Pick<1>>().build(),
         saga(1).step::<First>().step::<Second>().when(|_| true).build(),
         saga(1).step::<First>().when(|_| true).step::<Second>().build(),
         saga(1).parallel::<(First, Second)>().when(|_| true).build(),
@@ -320,5 +371,5 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
     ];
     let distinct: std::collections::BTreeSet<_> =
         others.into_iter().map(fingerprint).chain([first]).collect();
-    assert_eq!(distinct.len(), 13);
+    assert_eq!(distinct.len(), 15);
 }

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use saga_core::{
-    Command, Compensate, DefinitionError, Outcome, Participant, Retriable, Saga, Signal, Step, Undoes, saga,
+    Command, Compensate, CompensateEach, DefinitionError, Each, Outcome, Participant, Retriable, Saga,
+    Signal, Step, Undoes, saga,
 };
 use saga_testkit::story::given;
 use serde::{Deserialize, Serialize};
@@ -17,10 +18,10 @@ impl Participant for Shop {
 }
 
 macro_rules! commands {
-    ($($command:ident $type:literal)+) => {
+    ($($command:ident $type:literal $(($field:ident))?)+) => {
         $(
             #[derive(Debug, PartialEq, Serialize, Deserialize)]
-            struct $command {}
+            struct $command { $($field: String)? }
 
             impl Command for $command {
                 const TYPE: &'static str = $type;
@@ -28,7 +29,13 @@ macro_rules! commands {
                 type Reply = ();
                 type Refusal = String;
             }
+        )+
+    };
+}
 
+macro_rules! steps {
+    ($($command:ident)+) => {
+        $(
             impl Step<PlaceOrder> for $command {
                 fn command(_: &PlaceOrder) -> Self {
                     $command {}
@@ -45,6 +52,7 @@ commands! {
     CapturePayment "capture"
     ShipOrder "ship"
 }
+steps!(ReserveStock AuthorizePayment CapturePayment ShipOrder);
 
 macro_rules! undone {
     ($($command:ident by $undo:ident)+) => {
@@ -71,6 +79,7 @@ impl Retriable<PlaceOrder> for ShipOrder {}
 #[derive(Default, Serialize, Deserialize)]
 struct PlaceOrder {
     amount: u32,
+    items: Vec<String>,
     approved_by: Option<String>,
 }
 
@@ -80,7 +89,7 @@ impl Saga for PlaceOrder {
 
 impl PlaceOrder {
     fn of(amount: u32) -> Self {
-        PlaceOrder { amount, approved_by: None }
+        PlaceOrder { amount, ..PlaceOrder::default() }
     }
 }
 
@@ -103,6 +112,55 @@ fn conditions() -> Result<(), DefinitionError> {
         .expect::<ShipOrder>()
         .reply(())
         .expect_completed();
+    Ok(())
+}
+
+commands! {
+    PickItem "pick" (item)
+    PutItemBack "put-back" (item)
+}
+impl Undoes<PickItem> for PutItemBack {}
+
+impl Each<PlaceOrder> for PickItem {
+    const AT_ONCE: usize = 2;
+
+    fn items(order: &PlaceOrder) -> Vec<String> {
+        order.items.clone()
+    }
+
+    fn command(_: &PlaceOrder, item: &str) -> Self {
+        PickItem { item: item.to_owned() }
+    }
+}
+
+impl CompensateEach<PlaceOrder> for PickItem {
+    type Undo = PutItemBack;
+
+    fn undo(_: &PlaceOrder, item: &str, _: Outcome<()>) -> PutItemBack {
+        PutItemBack { item: item.to_owned() }
+    }
+}
+
+#[test]
+fn items() -> Result<(), DefinitionError> {
+    let definition = saga(1).for_each::<PickItem>().pivot::<CapturePayment>().build()?;
+
+    // Two at once: the lamp comes when the pen is there. It is sold out, so the others are put back.
+    let order = PlaceOrder { items: vec!["pen".into(), "ink".into(), "lamp".into()], ..PlaceOrder::of(7) };
+    given(&definition, order)
+        .expect_item::<PickItem>("pen")
+        .reply(())
+        .expect_item::<PickItem>("ink")
+        .reply(())
+        .expect_item::<PickItem>("lamp")
+        .equal_to(PickItem { item: "lamp".into() })
+        .refuse("sold out".into())
+        .expect_undo_item::<PickItem>("pen")
+        .equal_to(PutItemBack { item: "pen".into() })
+        .undone()
+        .expect_undo_item::<PickItem>("ink")
+        .undone()
+        .expect_compensated();
     Ok(())
 }
 

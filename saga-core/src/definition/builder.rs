@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::draft::{Draft, DraftRole, Steps, canonical};
+use super::items::{CompensateEach, RetriableEach};
 use super::plan::{Definition, Plan};
 use super::script::{StepCode, TypedScript};
 use super::signal::Signal;
@@ -83,6 +84,22 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         Phase: Reversible,
     {
         self.alone(Draft::of::<S, T>(DraftRole::NothingToUndo), StepCode::of::<T>())
+    }
+
+    /// Adds a step that is run once for each of several items, and can be taken back for each.
+    pub fn for_each<T: CompensateEach<S>>(self) -> Self
+    where
+        Phase: Reversible,
+    {
+        self.alone(Draft::compensatable_each::<S, T>(), StepCode::each_with_undo::<T>())
+    }
+
+    /// Adds a step that is run once for each of several items, and succeeds in the end for each.
+    pub fn then_for_each<T: RetriableEach<S>>(self) -> Self
+    where
+        Phase: Irreversible,
+    {
+        self.alone(Draft::each::<S, T>(DraftRole::Retriable), StepCode::of_each::<T>())
     }
 
     /// Adds a wait for something from outside: an event, or what a human decides.
@@ -246,4 +263,4 @@ group!(A B C D E F G H);
 const STEPS_MAX: usize = 256;
 
 /// Every parallel step is a message and a timer in one transaction.
-const WIDTH_MAX: usize = 64;
+pub(super) const WIDTH_MAX: usize = 64;

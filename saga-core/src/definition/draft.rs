@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::DefinitionError;
+use super::builder::WIDTH_MAX;
+use super::items::{CompensateEach, Each, ITEM_MARK};
 use super::plan::{CommandPlan, Role, StepPlan, UndoPlan, Work};
 use super::script::StepCode;
 use super::signal::Signal;
@@ -57,6 +59,7 @@ pub(super) struct Draft {
     pub(super) name: &'static str,
     work: DraftWork,
     role: DraftRole,
+    items_at_once: Option<usize>,
 }
 
 enum DraftWork {
@@ -75,12 +78,23 @@ impl Draft {
     pub(super) fn of<S: Saga, T: Step<S>>(role: DraftRole) -> Self {
         let (participant, command_type) = (T::Participant::NAME, <T as Command>::TYPE);
         let work = DraftWork::Command { participant, command_type, retry: T::retry() };
-        Draft { name: <T as Step<S>>::NAME, work, role }
+        Draft { name: <T as Step<S>>::NAME, work, role, items_at_once: None }
+    }
+
+    pub(super) fn each<S: Saga, T: Each<S>>(role: DraftRole) -> Self {
+        let (participant, command_type) = (T::Participant::NAME, <T as Command>::TYPE);
+        let work = DraftWork::Command { participant, command_type, retry: T::retry() };
+        Draft { name: <T as Each<S>>::NAME, work, role, items_at_once: Some(T::AT_ONCE) }
+    }
+
+    pub(super) fn compensatable_each<S: Saga, T: CompensateEach<S>>() -> Self {
+        let (command_type, retry) = (<T::Undo as Command>::TYPE, T::undo_retry());
+        Draft::each::<S, T>(DraftRole::Compensatable { command_type, retry })
     }
 
     pub(super) fn signal<S: Saga, T: Signal<S>>() -> Self {
         let work = DraftWork::Signal { deadline: T::deadline() };
-        Draft { name: T::NAME, work, role: DraftRole::NothingToUndo }
+        Draft { name: T::NAME, work, role: DraftRole::NothingToUndo, items_at_once: None }
     }
 
     pub(super) fn compensatable<S: Saga, T: Compensate<S>>() -> Self {
@@ -91,7 +105,20 @@ impl Draft {
     fn finish(&self, conditional: bool) -> Result<StepPlan, DefinitionError> {
         let (work, role) = (self.finish_work()?, self.finish_role()?);
         let name = StepName::new(self.name).map_err(|error| self.bad_name(error))?;
-        Ok(StepPlan { name, role, work, conditional })
+        if self.name.contains(ITEM_MARK) {
+            return Err(DefinitionError::MarkInName { step: self.name });
+        }
+        let items_at_once = self.finish_items()?;
+        Ok(StepPlan { name, role, work, conditional, items_at_once })
+    }
+
+    fn finish_items(&self) -> Result<Option<usize>, DefinitionError> {
+        match self.items_at_once {
+            Some(width) if !(1..=WIDTH_MAX).contains(&width) => {
+                Err(DefinitionError::BadWidth { step: self.name, width, limit: WIDTH_MAX })
+            }
+            items_at_once => Ok(items_at_once),
+        }
     }
 
     fn finish_work(&self) -> Result<Work, DefinitionError> {
@@ -140,12 +167,13 @@ impl Draft {
 pub(super) fn canonical(steps: &[StepPlan], groups: &[Range<usize>]) -> String {
     let step = |step: &StepPlan| {
         let undo = step.undo().map_or("-", |undo| undo.command_type.as_str());
+        let each = if step.items_at_once.is_some() { " each" } else { "" };
         let when = if step.conditional { " when" } else { "" };
         let work = match &step.work {
             Work::Command(command) => format!("{} {}", command.participant, command.command_type),
             Work::Signal { .. } => "signal".to_owned(),
         };
-        format!("{} {} {work} {undo}{when}", step.name, step.role.as_str())
+        format!("{} {} {work} {undo}{each}{when}", step.name, step.role.as_str())
     };
     let group = |group: &Range<usize>| steps[group.clone()].iter().map(step).collect::<Vec<_>>().join(" & ");
     groups.iter().map(group).collect::<Vec<_>>().join("\n")

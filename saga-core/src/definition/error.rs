@@ -36,6 +36,22 @@ pub enum DefinitionError {
         /// What is wrong.
         mistake: &'static str,
     },
+    /// A name holds the mark that stands between a step's name and an item's key.
+    #[error("step {step:?} has a # in its name, which only stands before the key of an item")]
+    MarkInName {
+        /// The step.
+        step: &'static str,
+    },
+    /// A step is to be run for no items at once, or for too many.
+    #[error("step {step:?} is run for {width} items at once; it may be from 1 to {limit}")]
+    BadWidth {
+        /// The step.
+        step: &'static str,
+        /// How many there are.
+        width: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The deadline of a signal makes no sense.
     #[error("step {step:?} waits with {mistake}")]
     BadSignal {

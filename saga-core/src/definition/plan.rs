@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::items::ITEM_MARK;
 use super::script::Script;
 use super::{DefinitionRef, Page, Saga, ScriptError};
 use crate::id::{CommandType, Destination, ParticipantName, StepName};
@@ -97,6 +98,11 @@ impl Plan {
         refusal
     }
 
+    /// The place of the step that `name` is a part of: its own, or with the key of an item behind a `#`.
+    pub fn position_of(&self, name: &StepName) -> Option<usize> {
+        self.position(name).or_else(|| self.steps.iter().position(|step| step.is_item(name)))
+    }
+
     pub(crate) fn open(&self, data: &Payload) -> Result<Box<dyn Page + '_>, ScriptError> {
         self.script.open(data)
     }
@@ -122,6 +128,8 @@ pub struct StepPlan {
     pub work: Work,
     /// Whether the saga's data decides if it is run.
     pub conditional: bool,
+    /// For a step that is run for each of several items: how many at once.
+    pub items_at_once: Option<usize>,
 }
 
 /// What is done in a step.
@@ -155,6 +163,12 @@ impl CommandPlan {
 }
 
 impl StepPlan {
+    /// Whether `name` is that of the step for one of its items.
+    pub fn is_item(&self, name: &StepName) -> bool {
+        let rest = name.as_str().strip_prefix(self.name.as_str());
+        self.items_at_once.is_some() && rest.is_some_and(|rest| rest.starts_with(ITEM_MARK))
+    }
+
     /// The step's command, if it sends one.
     pub const fn command(&self) -> Option<&CommandPlan> {
         match &self.work {

@@ -2,8 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use serde::de::DeserializeOwned;
+
+use super::items::{CompensateEach, Each, item_of, named};
 use super::signal::Signal;
 use super::step::{Compensate, Outcome, Saga, Step};
+use crate::id::StepName;
 use crate::message::{Payload, PayloadError};
 
 /// The code of a saga's steps. This is the only place where a saga's type is erased.
@@ -14,13 +18,28 @@ pub(crate) trait Script: Send + Sync {
     fn least(&self, step: usize) -> [Result<Payload, ScriptError>; 2];
 }
 
+/// Which step is meant: by its place in the plan, and the item that it is for, if it is for one.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    step: usize,
+    item: &'a str,
+}
+
+impl<'a> At<'a> {
+    /// The step at `step` under the name that it is asked by.
+    pub(crate) fn of(step: usize, name: &'a StepName) -> Self {
+        At { step, item: item_of(name) }
+    }
+}
+
 /// One saga's data, opened. Steps go by their place in the plan.
 pub(crate) trait Page {
     fn is_wanted(&self, step: usize) -> Result<bool, ScriptError>;
-    fn command(&self, step: usize) -> Result<Payload, ScriptError>;
-    fn on_reply(&mut self, step: usize, reply: &Payload) -> Result<(), ScriptError>;
-    fn on_refused(&mut self, step: usize, refusal: &Payload) -> Result<(), ScriptError>;
-    fn undo(&self, step: usize, did: Option<&Payload>) -> Result<Payload, ScriptError>;
+    fn items(&self, step: usize) -> Result<Vec<StepName>, ScriptError>;
+    fn command(&self, at: At<'_>) -> Result<Payload, ScriptError>;
+    fn on_reply(&mut self, at: At<'_>, reply: &Payload) -> Result<(), ScriptError>;
+    fn on_refused(&mut self, at: At<'_>, refusal: &Payload) -> Result<(), ScriptError>;
+    fn undo(&self, at: At<'_>, did: Option<&Payload>) -> Result<Payload, ScriptError>;
     fn is_refusal(&self, step: usize, signal: &Payload) -> Result<bool, ScriptError>;
     fn at_deadline(&self, step: usize) -> Result<Option<Payload>, ScriptError>;
     fn data(&self) -> Result<Payload, ScriptError>;
@@ -39,6 +58,14 @@ pub enum ScriptError {
         /// What it said.
         message: String,
     },
+    /// The items of a step are none that it can be run for.
+    #[error("`items` of {of:?} gave {why}")]
+    Items {
+        /// Of which step.
+        of: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// A body could not be read or written.
     #[error("{what} of {of:?}: {error}")]
     Payload {
@@ -55,10 +82,11 @@ pub enum ScriptError {
 pub(super) struct StepCode<S> {
     name: &'static str,
     pub(super) condition: Option<fn(&S) -> bool>,
-    command: fn(&S) -> Result<Payload, PayloadError>,
-    on_reply: fn(&mut S, &Payload) -> Result<(), PayloadError>,
-    on_refused: fn(&mut S, &Payload) -> Result<(), PayloadError>,
-    undo: fn(&S, Option<&Payload>) -> Result<Payload, PayloadError>,
+    items: fn(&S) -> Vec<String>,
+    command: fn(&S, &str) -> Result<Payload, PayloadError>,
+    on_reply: fn(&mut S, &str, &Payload) -> Result<(), PayloadError>,
+    on_refused: fn(&mut S, &str, &Payload) -> Result<(), PayloadError>,
+    undo: fn(&S, &str, Option<&Payload>) -> Result<Payload, PayloadError>,
     is_refusal: fn(&Payload) -> Result<bool, PayloadError>,
     at_deadline: fn(&S) -> Result<Option<Payload>, PayloadError>,
     least: fn() -> [Result<Payload, PayloadError>; 2],
@@ -68,46 +96,69 @@ impl<S: Saga> StepCode<S> {
     /// The code of a step that is never undone.
     pub(super) fn of<T: Step<S>>() -> Self {
         StepCode {
-            name: T::NAME,
+            command: |saga, _| Payload::encode(&T::command(saga)),
+            on_reply: |saga, _, reply| reply.decode().map(|reply| T::on_reply(saga, reply)),
+            on_refused: |saga, _, refusal| refusal.decode().map(|refusal| T::on_refused(saga, refusal)),
+            least: || [Payload::least::<T::Reply>(), Payload::least::<T::Refusal>()],
+            ..StepCode::idle(T::NAME)
+        }
+    }
+
+    /// The code of a step that does nothing.
+    fn idle(name: &'static str) -> Self {
+        StepCode {
+            name,
             condition: None,
-            command: |saga| Payload::encode(&T::command(saga)),
-            on_reply: |saga, reply| reply.decode().map(|reply| T::on_reply(saga, reply)),
-            on_refused: |saga, refusal| refusal.decode().map(|refusal| T::on_refused(saga, refusal)),
-            undo: |_, _| Ok(Payload::default()),
+            items: |_| Vec::new(),
+            command: |_, _| Ok(Payload::default()),
+            on_reply: |_, _, _| Ok(()),
+            on_refused: |_, _, _| Ok(()),
+            undo: |_, _, _| Ok(Payload::default()),
             is_refusal: |_| Ok(false),
             at_deadline: |_| Ok(None),
-            least: || [Payload::least::<T::Reply>(), Payload::least::<T::Refusal>()],
+            least: || [Ok(Payload::default()), Ok(Payload::default())],
         }
     }
 
     /// The code of a step that waits for a signal.
     pub(super) fn of_signal<T: Signal<S>>() -> Self {
-        let note: fn(&mut S, &Payload) -> Result<(), PayloadError> =
-            |saga, signal| signal.decode().map(|signal| T::on_signal(saga, signal));
+        let note: fn(&mut S, &str, &Payload) -> Result<(), PayloadError> =
+            |saga, _, signal| signal.decode().map(|signal| T::on_signal(saga, signal));
         StepCode {
-            name: T::NAME,
-            condition: None,
-            command: |_| Ok(Payload::default()),
             on_reply: note,
             on_refused: note,
-            undo: |_, _| Ok(Payload::default()),
             is_refusal: |signal| signal.decode().map(|signal: T| signal.is_refusal()),
             at_deadline: |saga| T::at_deadline(saga).map(|signal| Payload::encode(&signal)).transpose(),
             least: || [false, true].map(|no| Payload::least_that(|signal: &T| signal.is_refusal() == no)),
+            ..StepCode::idle(T::NAME)
         }
     }
 
     /// The code of a step that can be undone.
     pub(super) fn with_undo<T: Compensate<S>>() -> Self {
         StepCode {
-            undo: |saga, did| {
-                let did = match did {
-                    Some(reply) => Outcome::Done(reply.decode()?),
-                    None => Outcome::Unknown,
-                };
-                Payload::encode(&T::undo(saga, did))
-            },
+            undo: |saga, _, did| Payload::encode(&T::undo(saga, outcome(did)?)),
             ..StepCode::of::<T>()
+        }
+    }
+
+    /// The code of a step that is run for each of several items, and never undone.
+    pub(super) fn of_each<T: Each<S>>() -> Self {
+        StepCode {
+            items: T::items,
+            command: |saga, item| Payload::encode(&T::command(saga, item)),
+            on_reply: |saga, item, reply| reply.decode().map(|reply| T::on_reply(saga, item, reply)),
+            on_refused: |saga, item, refusal| refusal.decode().map(|no| T::on_refused(saga, item, no)),
+            least: || [Payload::least::<T::Reply>(), Payload::least::<T::Refusal>()],
+            ..StepCode::idle(<T as Each<S>>::NAME)
+        }
+    }
+
+    /// The code of a step that is run for each of several items, and can be undone.
+    pub(super) fn each_with_undo<T: CompensateEach<S>>() -> Self {
+        StepCode {
+            undo: |saga, item, did| Payload::encode(&T::undo(saga, item, outcome(did)?)),
+            ..StepCode::of_each::<T>()
         }
     }
 }
@@ -139,27 +190,33 @@ impl<S: Saga> Page for TypedPage<'_, S> {
         code.condition.map_or(Ok(true), |condition| guarded("when", code.name, || condition(&self.saga)))
     }
 
-    fn command(&self, step: usize) -> Result<Payload, ScriptError> {
+    fn items(&self, step: usize) -> Result<Vec<StepName>, ScriptError> {
         let code = &self.steps[step];
-        guarded("command", code.name, || (code.command)(&self.saga))?
+        named(code.name, &guarded("items", code.name, || (code.items)(&self.saga))?)
+    }
+
+    fn command(&self, at: At<'_>) -> Result<Payload, ScriptError> {
+        let code = &self.steps[at.step];
+        guarded("command", code.name, || (code.command)(&self.saga, at.item))?
             .map_err(failed("the command", code.name))
     }
 
-    fn on_reply(&mut self, step: usize, reply: &Payload) -> Result<(), ScriptError> {
-        let code = &self.steps[step];
-        guarded("on_reply", code.name, || (code.on_reply)(&mut self.saga, reply))?
+    fn on_reply(&mut self, at: At<'_>, reply: &Payload) -> Result<(), ScriptError> {
+        let code = &self.steps[at.step];
+        guarded("on_reply", code.name, || (code.on_reply)(&mut self.saga, at.item, reply))?
             .map_err(failed("the reply", code.name))
     }
 
-    fn on_refused(&mut self, step: usize, refusal: &Payload) -> Result<(), ScriptError> {
-        let code = &self.steps[step];
-        guarded("on_refused", code.name, || (code.on_refused)(&mut self.saga, refusal))?
+    fn on_refused(&mut self, at: At<'_>, refusal: &Payload) -> Result<(), ScriptError> {
+        let code = &self.steps[at.step];
+        guarded("on_refused", code.name, || (code.on_refused)(&mut self.saga, at.item, refusal))?
             .map_err(failed("the refusal", code.name))
     }
 
-    fn undo(&self, step: usize, did: Option<&Payload>) -> Result<Payload, ScriptError> {
-        let code = &self.steps[step];
-        guarded("undo", code.name, || (code.undo)(&self.saga, did))?.map_err(failed("the undo", code.name))
+    fn undo(&self, at: At<'_>, did: Option<&Payload>) -> Result<Payload, ScriptError> {
+        let code = &self.steps[at.step];
+        guarded("undo", code.name, || (code.undo)(&self.saga, at.item, did))?
+            .map_err(failed("the undo", code.name))
     }
 
     fn is_refusal(&self, step: usize, signal: &Payload) -> Result<bool, ScriptError> {
@@ -186,6 +243,14 @@ fn guarded<R>(function: &'static str, of: &'static str, code: impl FnOnce() -> R
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         ScriptError::Panicked { function, of, message: message.unwrap_or_else(|| "no message".into()) }
+    })
+}
+
+/// What is known of an effect, from the reply if there is one.
+fn outcome<R: DeserializeOwned>(did: Option<&Payload>) -> Result<Outcome<R>, PayloadError> {
+    Ok(match did {
+        Some(reply) => Outcome::Done(reply.decode()?),
+        None => Outcome::Unknown,
     })
 }
 

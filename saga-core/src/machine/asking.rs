@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::state::{StepState, Try, Waiting};
 use super::transition::Effect;
-use super::turn::{Awaited, Next, Turn};
-use crate::definition::{CommandPlan, Role, ScriptError, Work};
+use super::turn::{Awaited, Next, Place, Turn};
+use crate::definition::{At, CommandPlan, Role, ScriptError, Work};
 use crate::id::{CommandType, Direction, MessageId};
 use crate::message::Payload;
 use crate::policy::Retry;
@@ -25,30 +25,53 @@ impl<'a> Turn<'a> {
     /// Sends the commands of a group for the first time. False if all its steps are skipped.
     fn enter_group(&mut self, group: Range<usize>) -> Result<bool, ScriptError> {
         let mut entered = false;
-        for place in group {
-            if self.step(place).conditional && !self.page()?.is_wanted(place)? {
+        for place in group.map(Place::of) {
+            if self.step(place).conditional && !self.page()?.is_wanted(place.step)? {
                 self.set(place, StepState::Skipped);
             } else {
-                self.enter_step(place)?;
-                entered = true;
+                entered |= self.enter_step(place)?;
             }
         }
         Ok(entered)
     }
 
-    /// A signal that came early is taken once its step is entered, so it needs no timer.
-    fn enter_step(&mut self, place: usize) -> Result<(), ScriptError> {
-        match (&self.step(place).work, self.state(place)) {
-            (Work::Command(_), _) => self.ask(place, StepState::Doing, Direction::Do),
-            (Work::Signal { .. }, Some(StepState::Early(signal))) => {
-                let (asked, signal) = (self.first_try(), Some(signal.clone()));
-                self.set(place, StepState::Waiting { asked, signal });
-                Ok(())
-            }
-            (Work::Signal { .. }, _) => {
-                self.ask(place, |asked| StepState::Waiting { asked, signal: None }, Direction::Do)
-            }
+    /// Enters one step. False if there is nothing to do.
+    fn enter_step(&mut self, place: Place) -> Result<bool, ScriptError> {
+        match self.step(place).work {
+            Work::Command(_) if self.step(place).items_at_once.is_some() => return self.enter_items(place),
+            Work::Command(_) => self.ask(place, StepState::Doing, Direction::Do)?,
+            Work::Signal { .. } => self.begin_to_wait(place)?,
         }
+        Ok(true)
+    }
+
+    /// A signal that came early is taken as soon as its step is entered, so it needs no timer.
+    fn begin_to_wait(&mut self, place: Place) -> Result<(), ScriptError> {
+        if let Some(StepState::Early(signal)) = self.state(place) {
+            let (asked, signal) = (self.first_try(), Some(signal.clone()));
+            self.set(place, StepState::Waiting { asked, signal });
+            return Ok(());
+        }
+        self.ask(place, |asked| StepState::Waiting { asked, signal: None }, Direction::Do)
+    }
+
+    /// Fixes the items of a step, and asks for the first of them. Without any the step is skipped.
+    fn enter_items(&mut self, place: Place) -> Result<bool, ScriptError> {
+        let items = self.page()?.items(place.step)?;
+        if items.is_empty() {
+            self.set(place, StepState::Skipped);
+            return Ok(false);
+        }
+        items.into_iter().for_each(|item| self.add_item(item));
+        self.ask_next_items(place.step)?;
+        Ok(true)
+    }
+
+    /// Asks for the next items of a step, as many as may be under way at once.
+    pub(super) fn ask_next_items(&mut self, step: usize) -> Result<(), ScriptError> {
+        let queued = |part: &Place| matches!(self.state(*part), Some(StepState::Queued));
+        let next: Vec<Place> = self.parts(step).into_iter().filter(queued).take(self.room(step)).collect();
+        next.into_iter().try_for_each(|part| self.ask(part, StepState::Doing, Direction::Do))
     }
 
     const fn first_try(&self) -> Try {
@@ -58,7 +81,7 @@ impl<'a> Turn<'a> {
     /// Sends a step's message in a direction it was not asked before.
     pub(super) fn ask(
         &mut self,
-        place: usize,
+        place: Place,
         state: impl FnOnce(Try) -> StepState,
         direction: Direction,
     ) -> Result<(), ScriptError> {
@@ -68,7 +91,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Asks a step's participant to make a "no" final.
-    pub(super) fn close(&mut self, place: usize) -> Result<(), ScriptError> {
+    pub(super) fn close(&mut self, place: Place) -> Result<(), ScriptError> {
         self.ask(place, StepState::Closing, Direction::Close)
     }
 
@@ -98,7 +121,7 @@ impl<'a> Turn<'a> {
         self.send(awaited.place, awaited.direction, asked)
     }
 
-    fn send(&mut self, place: usize, direction: Direction, asked: Try) -> Result<(), ScriptError> {
+    fn send(&mut self, place: Place, direction: Direction, asked: Try) -> Result<(), ScriptError> {
         if let Some(command) = self.step(place).command() {
             self.send_command(place, command, direction, asked.attempt)?;
         }
@@ -111,13 +134,13 @@ impl<'a> Turn<'a> {
 
     fn send_command(
         &mut self,
-        place: usize,
+        place: Place,
         command: &CommandPlan,
         direction: Direction,
         attempt: u32,
     ) -> Result<(), ScriptError> {
         let (command_type, body) = self.message(place, command, direction)?;
-        let step = self.step(place).name.clone();
+        let step = self.name(place).clone();
         let trace = self.before.trace.child(MessageId::command(self.before.id, &step, direction));
         let destination = command.destination();
         self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
@@ -127,19 +150,24 @@ impl<'a> Turn<'a> {
     /// What is sent to ask for `direction` of a step.
     fn message(
         &mut self,
-        place: usize,
+        place: Place,
         command: &CommandPlan,
         direction: Direction,
     ) -> Result<(CommandType, Payload), ScriptError> {
         match direction {
-            Direction::Do => Ok((command.command_type.clone(), self.page()?.command(place)?)),
+            Direction::Do => {
+                let name = self.name(place).clone();
+                let body = self.page()?.command(At::of(place.step, &name))?;
+                Ok((command.command_type.clone(), body))
+            }
             Direction::Close => Ok((command.command_type.clone(), Payload::default())),
             Direction::Undo => {
                 let reply = match self.state(place) {
                     Some(StepState::Undoing { reply, .. }) => reply.clone(),
                     Some(_) | None => None,
                 };
-                let body = self.page()?.undo(place, reply.as_ref())?;
+                let name = self.name(place).clone();
+                let body = self.page()?.undo(At::of(place.step, &name), reply.as_ref())?;
                 let undo = self.step(place).undo();
                 let command_type = undo.map_or(&command.command_type, |undo| &undo.command_type);
                 Ok((command_type.clone(), body))
@@ -158,17 +186,17 @@ impl<'a> Turn<'a> {
     }
 
     /// Sets the step's timer, at the latest to when its deadline or that of the saga is over.
-    fn arm(&mut self, place: usize, direction: Direction, asked: &Try, after: Duration) {
+    fn arm(&mut self, place: Place, direction: Direction, asked: &Try, after: Duration) {
         let deadline = self.deadline(place, direction);
         let left = deadline.map(|deadline| deadline.saturating_sub(self.now.since(asked.since)));
         let left_to_saga = self.time_left().filter(|_| direction == Direction::Do);
         let after = left.into_iter().chain(left_to_saga).fold(after, Duration::min);
-        let step = self.step(place).name.clone();
+        let step = self.name(place).clone();
         self.effects.push(Effect::Arm { step, direction, attempt: asked.attempt, after });
     }
 
     /// How long all attempts may take together, if that is limited.
-    fn deadline(&self, place: usize, direction: Direction) -> Option<Duration> {
+    fn deadline(&self, place: Place, direction: Direction) -> Option<Duration> {
         self.retry(place, direction).deadline.filter(|_| self.limited(place, direction))
     }
 
@@ -180,12 +208,12 @@ impl<'a> Turn<'a> {
         late || self.attempts_spent(*place, *direction, asked)
     }
 
-    fn attempts_spent(&self, place: usize, direction: Direction, asked: &Try) -> bool {
+    fn attempts_spent(&self, place: Place, direction: Direction, asked: &Try) -> bool {
         self.limited(place, direction) && asked.made() >= self.retry(place, direction).attempts
     }
 
     /// Whether asking ever ends. A close, a step after the pivot, and a pivot that is not to be closed go on for ever.
-    fn limited(&self, place: usize, direction: Direction) -> bool {
+    fn limited(&self, place: Place, direction: Direction) -> bool {
         match (direction, &self.step(place).role) {
             (Direction::Close, _) | (Direction::Do, Role::Retriable) => false,
             (Direction::Do, Role::Pivot) => self.step(place).retry().close_when_spent,
@@ -193,7 +221,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn retry(&self, place: usize, direction: Direction) -> Retry {
+    fn retry(&self, place: Place, direction: Direction) -> Retry {
         let step = self.step(place);
         match direction {
             Direction::Do | Direction::Close => step.retry(),
@@ -207,8 +235,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Whether this turn has set the step's timer.
-    fn is_armed(&self, place: usize) -> bool {
-        let name = &self.step(place).name;
+    fn is_armed(&self, place: Place) -> bool {
+        let name = self.name(place);
         self.effects.iter().any(|effect| matches!(effect, Effect::Arm { step, .. } if step == name))
     }
 }

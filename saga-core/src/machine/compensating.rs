@@ -59,7 +59,7 @@ impl Compensating {
     }
 
     fn settled(&self, turn: &mut Turn<'_>, awaited: &Awaited, state: StepState) -> Moved {
-        let name = turn.step(awaited.place).name.clone();
+        let name = turn.name(awaited.place).clone();
         let undone = state == StepState::Undone;
         turn.set(awaited.place, state);
         let next = turn.retreat(self.cause.clone())?;
@@ -77,7 +77,7 @@ impl Compensating {
 
     fn wait(&self, turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
         turn.back_off(awaited);
-        let name = turn.step(awaited.place).name.clone();
+        let name = turn.name(awaited.place).clone();
         Ok((self.backward(), Decision::BackingOff(name, awaited.direction, awaited.asked.attempt)))
     }
 
@@ -86,7 +86,7 @@ impl Compensating {
             return Err(spent(turn, awaited));
         }
         let attempt = turn.resend(awaited)?;
-        let name = turn.step(awaited.place).name.clone();
+        let name = turn.name(awaited.place).clone();
         Ok((self.backward(), Decision::Resent(name, awaited.direction, attempt)))
     }
 
@@ -115,7 +115,7 @@ impl Compensating {
 }
 
 fn spent(turn: &Turn<'_>, awaited: &Awaited) -> Halt {
-    let step = &turn.step(awaited.place).name;
+    let step = turn.name(awaited.place);
     Halt::Park(format!("{} to {} {step} are spent", attempts(awaited), awaited.direction))
 }
 

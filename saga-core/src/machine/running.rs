@@ -2,7 +2,7 @@
 
 use super::state::{Cause, StepRecord, StepState};
 use super::transition::{Decision, Ignored, TransitionError};
-use super::turn::{Awaited, Halt, Moved, Next, Turn};
+use super::turn::{Awaited, Halt, Moved, Next, Place, Turn};
 use super::{Event, Resolution, signals};
 use crate::definition::{Role, Work};
 use crate::id::{Direction, StepName};
@@ -58,12 +58,13 @@ fn answered(turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
     }
 }
 
-pub(super) fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved {
+pub(super) fn done(turn: &mut Turn<'_>, place: Place, reply: &Payload) -> Moved {
     turn.set(place, StepState::Done(reply.clone()));
-    let name = turn.step(place).name.clone();
-    let group = turn.group_of(place);
+    let name = turn.name(place).clone();
+    let group = turn.group_of(place.step);
     if !turn.is_group_done(group) {
         turn.try_reply(place, reply)?;
+        turn.ask_next_items(place.step)?;
         return Ok((Next::Forward, Decision::StepDone(name)));
     }
     let is_last = group + 1 == turn.plan.groups().len();
@@ -82,8 +83,8 @@ pub(super) fn done(turn: &mut Turn<'_>, place: usize, reply: &Payload) -> Moved 
     Ok((next, decision))
 }
 
-pub(super) fn refused(turn: &mut Turn<'_>, place: usize, why: Option<&Payload>) -> Moved {
-    let step = turn.step(place).name.clone();
+pub(super) fn refused(turn: &mut Turn<'_>, place: Place, why: Option<&Payload>) -> Moved {
+    let step = turn.name(place).clone();
     if matches!(turn.step(place).role, Role::Retriable) {
         let said = why.map_or("closed", Payload::as_text);
         return Err(Halt::Park(format!(
@@ -100,7 +101,7 @@ pub(super) fn refused(turn: &mut Turn<'_>, place: usize, why: Option<&Payload>) 
 /// An external call is under way: ask again later.
 fn wait(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
     turn.back_off(awaited);
-    let name = turn.step(awaited.place).name.clone();
+    let name = turn.name(awaited.place).clone();
     Ok((Next::Forward, Decision::BackingOff(name, awaited.direction, awaited.asked.attempt)))
 }
 
@@ -124,28 +125,28 @@ fn unanswered(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
         return stayed_unknown(turn, awaited);
     }
     let attempt = turn.resend(awaited)?;
-    let name = turn.step(awaited.place).name.clone();
+    let name = turn.name(awaited.place).clone();
     Ok((Next::Forward, Decision::Resent(name, awaited.direction, attempt)))
 }
 
 fn stayed_unknown(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
-    let step = turn.step(awaited.place).name.clone();
+    let step = turn.name(awaited.place).clone();
     give_up(turn, awaited.place, Cause::Unanswered { step })
 }
 
 /// Gives up a command whose outcome is unknown. A step that can be undone is: its undo is safe whatever happened.
 /// Any other is closed, and the answer to that decides. Nobody need be asked about a signal that did not come.
-fn give_up(turn: &mut Turn<'_>, place: usize, cause: Cause) -> Moved {
+fn give_up(turn: &mut Turn<'_>, place: Place, cause: Cause) -> Moved {
     if turn.step(place).undo().is_some() || turn.step(place).command().is_none() {
         return turn.turn_back(cause);
     }
     turn.close(place)?;
-    Ok((Next::Forward, Decision::Closing(turn.step(place).name.clone())))
+    Ok((Next::Forward, Decision::Closing(turn.name(place).clone())))
 }
 
 pub(super) fn cancel(turn: &mut Turn<'_>, reason: &str) -> Moved {
     match turn.pivot_entered() {
-        Some(pivot) => Err(TransitionError::PastPivot(turn.step(pivot).name.clone()).into()),
+        Some(pivot) => Err(TransitionError::PastPivot(turn.name(pivot).clone()).into()),
         None => turn.turn_back(Cause::Cancelled { reason: shortened(reason) }),
     }
 }
@@ -161,12 +162,13 @@ pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
     let Some(pivot) = turn.pivot_entered() else {
         return turn.turn_back(Cause::Operator { reason: shortened(reason) });
     };
-    let name = turn.step(pivot).name.clone();
+    let name = turn.name(pivot).clone();
     match turn.state(pivot) {
         Some(StepState::Doing(_)) => turn.close(pivot)?,
         Some(StepState::Closing(_)) => turn.ask_again()?,
         Some(
             StepState::Early(_)
+            | StepState::Queued
             | StepState::Waiting { .. }
             | StepState::Done(_)
             | StepState::Refused
@@ -205,5 +207,5 @@ pub(super) fn resolve(turn: &mut Turn<'_>, step: &StepName, resolution: &Resolut
 pub(super) fn fault_reason(turn: &Turn<'_>, awaited: &Awaited, fault: &Fault) -> String {
     let step = turn.step(awaited.place);
     let who = step.command().map_or("nobody", |command| command.participant.as_str());
-    format!("{who} could not {} {}: {fault}", awaited.direction, step.name)
+    format!("{who} could not {} {}: {fault}", awaited.direction, turn.name(awaited.place))
 }

@@ -3,7 +3,7 @@
 use super::running;
 use super::state::{Cause, State, StepRecord, StepState};
 use super::transition::{Decision, Ignored, TransitionError};
-use super::turn::{Halt, Moved, Next, Turn};
+use super::turn::{Halt, Moved, Next, Place, Turn};
 use crate::definition::Work;
 use crate::id::StepName;
 use crate::message::Payload;
@@ -48,10 +48,10 @@ pub(super) fn take_kept(turn: &mut Turn<'_>, next: Next) -> Result<Next, Halt> {
 }
 
 /// The time for a signal is over: another one counts as given, or the saga is compensated.
-pub(super) fn overdue(turn: &mut Turn<'_>, place: usize) -> Moved {
-    match turn.page()?.at_deadline(place)? {
+pub(super) fn overdue(turn: &mut Turn<'_>, place: Place) -> Moved {
+    match turn.page()?.at_deadline(place.step)? {
         Some(signal) => take(turn, place, &signal),
-        None => turn.turn_back(Cause::NoSignal { step: turn.step(place).name.clone() }),
+        None => turn.turn_back(Cause::NoSignal { step: turn.name(place).clone() }),
     }
 }
 
@@ -64,15 +64,15 @@ pub(super) fn keep(steps: &mut Vec<StepRecord>, step: &StepName, signal: &Payloa
 }
 
 /// Takes a signal, or the reply of any other step: whether it is a refusal is asked of signals only.
-pub(super) fn take(turn: &mut Turn<'_>, place: usize, signal: &Payload) -> Moved {
-    match turn.page()?.is_refusal(place, signal)? {
+pub(super) fn take(turn: &mut Turn<'_>, place: Place, signal: &Payload) -> Moved {
+    match turn.page()?.is_refusal(place.step, signal)? {
         true => running::refused(turn, place, Some(signal)),
         false => running::done(turn, place, signal),
     }
 }
 
 /// The step that a signal is for, if it can still take one and this is one.
-fn expected(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Result<usize, Halt> {
+fn expected(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Result<Place, Halt> {
     let place = turn.place(step)?;
     match (&turn.step(place).work, turn.state(place)) {
         (Work::Command(_), _) => return Err(TransitionError::NoSignal(step.clone()).into()),
@@ -83,7 +83,7 @@ fn expected(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Result<us
             return Err(too_late(&turn.before.state, step, signal, why));
         }
     }
-    match turn.page()?.is_refusal(place, signal) {
+    match turn.page()?.is_refusal(place.step, signal) {
         Ok(_) => Ok(place),
         Err(error) => Err(TransitionError::BadSignal(error.to_string()).into()),
     }
@@ -96,7 +96,7 @@ fn taken<'a>(state: &'a State, step: &StepName) -> Option<&'a Payload> {
         (StepState::Done(signal) | StepState::Early(signal), _) => Some(signal),
         (StepState::Waiting { signal, .. }, _) => signal.as_ref(),
         (StepState::Refused, Some(Cause::Refused { step: refused, why })) if refused == step => why.as_ref(),
-        (StepState::Doing(_) | StepState::Closing(_) | StepState::Refused, _) => None,
+        (StepState::Queued | StepState::Doing(_) | StepState::Closing(_) | StepState::Refused, _) => None,
         (StepState::Undoing { .. } | StepState::Undone | StepState::Skipped, _) => None,
     }
 }

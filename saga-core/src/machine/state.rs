@@ -136,6 +136,8 @@ pub enum StepState {
         /// What came while the saga was parked, or parked it.
         signal: Option<Payload>,
     },
+    /// Nothing of it was sent yet: other items of the same step come first.
+    Queued,
     /// Its command is out.
     Doing(Try),
     /// Its outcome stayed unknown, and the participant is asked to make a "no" final.
@@ -164,7 +166,7 @@ impl StepState {
             StepState::Doing(asked) | StepState::Waiting { asked, .. } => Some((Direction::Do, asked)),
             StepState::Closing(asked) => Some((Direction::Close, asked)),
             StepState::Undoing { asked, .. } => Some((Direction::Undo, asked)),
-            StepState::Early(_) | StepState::Done(_) | StepState::Refused => None,
+            StepState::Early(_) | StepState::Queued | StepState::Done(_) | StepState::Refused => None,
             StepState::Undone | StepState::Skipped => None,
         }
     }
@@ -173,7 +175,8 @@ impl StepState {
     pub(super) const fn kept_signal(&self) -> Option<&Payload> {
         match self {
             StepState::Waiting { signal, .. } => signal.as_ref(),
-            StepState::Early(_) | StepState::Doing(_) | StepState::Closing(_) | StepState::Done(_) => None,
+            StepState::Early(_) | StepState::Queued | StepState::Doing(_) | StepState::Closing(_) => None,
+            StepState::Done(_) => None,
             StepState::Refused | StepState::Undoing { .. } | StepState::Undone | StepState::Skipped => None,
         }
     }
@@ -190,7 +193,8 @@ impl StepState {
             StepState::Waiting { signal, .. } => StepState::Waiting { asked, signal: signal.clone() },
             StepState::Closing(_) => StepState::Closing(asked),
             StepState::Undoing { reply, .. } => StepState::Undoing { asked, reply: reply.clone() },
-            StepState::Early(_) | StepState::Done(_) | StepState::Refused => self.clone(),
+            StepState::Early(_) | StepState::Queued | StepState::Done(_) => self.clone(),
+            StepState::Refused => self.clone(),
             StepState::Undone | StepState::Skipped => self.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::state::{Cause, Instance, State, StepRecord, StepState, Try, Waiting};
 use super::transition::{Decision, Effect, Ignored, TransitionError};
 use super::{Compensated, Compensating, Completed, Parked, Running};
-use crate::definition::{Page, Plan, Role, ScriptError, StepPlan};
+use crate::definition::{At, Page, Plan, Role, ScriptError, StepPlan};
 use crate::id::{Direction, StepName};
 use crate::message::{Answer, Payload};
 use crate::policy::Timestamp;
@@ -73,10 +73,24 @@ pub(super) struct Turn<'a> {
     page: Option<Box<dyn Page + 'a>>,
 }
 
-/// A step that is awaited, with the answer's place in the plan.
+/// Where a step stands: its place in the plan, and, if it is one item's part of a step, that of its record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) step: usize,
+    record: Option<usize>,
+}
+
+impl Place {
+    /// The place of a step that is run once.
+    pub(super) const fn of(step: usize) -> Self {
+        Place { step, record: None }
+    }
+}
+
+/// A step that is awaited, with its place.
 #[derive(Clone)]
 pub(super) struct Awaited {
-    pub(super) place: usize,
+    pub(super) place: Place,
     pub(super) direction: Direction,
     pub(super) asked: Try,
 }
@@ -129,9 +143,10 @@ impl<'a> Turn<'a> {
     /// sent again to the other steps of the group.
     pub(super) fn note_replies(&mut self, group: usize) -> Result<(), ScriptError> {
         let mut noted = false;
-        for place in self.plan.groups()[group].clone() {
+        for place in self.places(group) {
             if let Some(StepState::Done(reply)) = self.state(place).cloned() {
-                self.page()?.on_reply(place, &reply)?;
+                let name = self.name(place).clone();
+                self.page()?.on_reply(At::of(place.step, &name), &reply)?;
                 noted = true;
             }
         }
@@ -139,32 +154,90 @@ impl<'a> Turn<'a> {
     }
 
     /// Sees whether a reply can be read and noted, and changes nothing.
-    pub(super) fn try_reply(&mut self, place: usize, reply: &Payload) -> Result<(), ScriptError> {
-        self.page()?.on_reply(place, reply)?;
+    pub(super) fn try_reply(&mut self, place: Place, reply: &Payload) -> Result<(), ScriptError> {
+        let name = self.name(place).clone();
+        self.page()?.on_reply(At::of(place.step, &name), reply)?;
         self.page = None;
         Ok(())
     }
 
-    pub(super) fn on_refused(&mut self, place: usize, refusal: &Payload) -> Result<(), ScriptError> {
-        self.page()?.on_refused(place, refusal)?;
+    pub(super) fn on_refused(&mut self, place: Place, refusal: &Payload) -> Result<(), ScriptError> {
+        let name = self.name(place).clone();
+        self.page()?.on_refused(At::of(place.step, &name), refusal)?;
         self.keep()
     }
 
-    pub(super) fn step(&self, place: usize) -> &'a StepPlan {
-        &self.plan.steps()[place]
+    pub(super) fn step(&self, place: Place) -> &'a StepPlan {
+        &self.plan.steps()[place.step]
     }
 
-    pub(super) fn place(&self, step: &StepName) -> Result<usize, Halt> {
-        self.plan.position(step).ok_or_else(|| TransitionError::UnknownStep(step.to_string()).into())
+    /// The name under which the step is asked: its own, with the item's key if it has one.
+    pub(super) fn name(&self, place: Place) -> &StepName {
+        match place.record {
+            Some(record) => &self.steps[record].name,
+            None => &self.step(place).name,
+        }
     }
 
-    pub(super) fn state(&self, place: usize) -> Option<&StepState> {
-        let name = &self.step(place).name;
-        self.steps.iter().find(|record| record.name == *name).map(|record| &record.state)
+    /// The steps of a group, as they were entered: a part for each item of a step that has items.
+    pub(super) fn places(&self, group: usize) -> Vec<Place> {
+        let steps = self.plan.groups()[group].clone();
+        steps.flat_map(|step| self.parts(step)).collect()
     }
 
-    pub(super) fn set(&mut self, place: usize, state: StepState) {
-        let name = &self.plan.steps()[place].name;
+    /// The parts of a step: one for each of its items, or only itself.
+    pub(super) fn parts(&self, step: usize) -> Vec<Place> {
+        match self.plan.steps()[step].items_at_once {
+            None => vec![Place::of(step)],
+            Some(_) => self.items_of(step).map(|(record, _)| Place { step, record: Some(record) }).collect(),
+        }
+    }
+
+    /// The records of a step's items, each with its number.
+    fn items_of(&self, step: usize) -> impl Iterator<Item = (usize, &StepRecord)> {
+        let is_item = move |name: &StepName| self.plan.steps()[step].is_item(name);
+        self.steps.iter().enumerate().filter(move |(_, record)| is_item(&record.name))
+    }
+
+    /// How many more items of a step may be under way; without limit for a step that has no items.
+    pub(super) fn room(&self, step: usize) -> usize {
+        let Some(width) = self.plan.steps()[step].items_at_once else { return usize::MAX };
+        let under_way = self.items_of(step).filter(|(_, record)| record.state.is_awaited()).count();
+        width.saturating_sub(under_way)
+    }
+
+    /// Adds the part of a step for one of its items.
+    pub(super) fn add_item(&mut self, item: StepName) {
+        self.steps.push(StepRecord { name: item, state: StepState::Queued });
+    }
+
+    pub(super) fn place(&self, step: &StepName) -> Result<Place, Halt> {
+        let unknown = || TransitionError::UnknownStep(step.to_string());
+        match self.plan.position(step) {
+            Some(place) => Ok(Place::of(place)),
+            None => {
+                let record = self.steps.iter().position(|record| record.name == *step);
+                let record = record.ok_or_else(unknown)?;
+                let step = self.plan.position_of(step).ok_or_else(unknown)?;
+                Ok(Place { step, record: Some(record) })
+            }
+        }
+    }
+
+    pub(super) fn state(&self, place: Place) -> Option<&StepState> {
+        let name = self.name(place);
+        match place.record {
+            Some(record) => Some(&self.steps[record].state),
+            None => self.steps.iter().find(|record| record.name == *name).map(|record| &record.state),
+        }
+    }
+
+    pub(super) fn set(&mut self, place: Place, state: StepState) {
+        if let Some(record) = place.record {
+            self.steps[record].state = state;
+            return;
+        }
+        let name = &self.plan.steps()[place.step].name;
         match self.steps.iter_mut().find(|record| record.name == *name) {
             Some(record) => record.state = state,
             None => self.steps.push(StepRecord { name: name.clone(), state }),
@@ -217,42 +290,45 @@ impl<'a> Turn<'a> {
         }
     }
 
-    pub(super) fn awaited(&self, place: usize) -> Option<Awaited> {
+    pub(super) fn awaited(&self, place: Place) -> Option<Awaited> {
         let (direction, asked) = self.state(place)?.awaited()?;
         Some(Awaited { place, direction, asked: *asked })
     }
 
-    /// The group that `place` belongs to.
-    pub(super) fn group_of(&self, place: usize) -> usize {
-        self.plan.groups().iter().position(|group| group.contains(&place)).unwrap_or_default()
+    /// The group that the step at `step` belongs to.
+    pub(super) fn group_of(&self, step: usize) -> usize {
+        self.plan.groups().iter().position(|group| group.contains(&step)).unwrap_or_default()
     }
 
     /// The group that was entered last.
     fn last_group(&self) -> usize {
         let entered = self.steps.iter().filter(|record| !matches!(record.state, StepState::Early(_)));
-        let last = entered.filter_map(|record| self.plan.position(&record.name)).max();
+        let last = entered.filter_map(|record| self.plan.position_of(&record.name)).max();
         self.group_of(last.unwrap_or_default())
     }
 
     pub(super) fn is_group_done(&self, group: usize) -> bool {
         let is_done = |place| matches!(self.state(place), Some(StepState::Done(_) | StepState::Skipped));
-        self.plan.groups()[group].clone().all(is_done)
+        self.places(group).into_iter().all(is_done)
     }
 
     /// A step that waits, and the signal that was kept for it.
-    pub(super) fn kept_signal(&self) -> Option<(usize, Payload)> {
+    pub(super) fn kept_signal(&self) -> Option<(Place, Payload)> {
         let kept = self.steps.iter().find(|record| record.state.kept_signal().is_some())?;
-        Some((self.plan.position(&kept.name)?, kept.state.kept_signal()?.clone()))
+        Some((Place::of(self.plan.position(&kept.name)?), kept.state.kept_signal()?.clone()))
     }
 
     /// Every step that is awaited.
     pub(super) fn all_awaited(&self) -> Vec<Awaited> {
-        (0..self.plan.steps().len()).filter_map(|place| self.awaited(place)).collect()
+        let records = (0..self.steps.len()).filter(|record| self.steps[*record].state.is_awaited());
+        let places = records.filter_map(|record| self.place(&self.steps[record].name).ok());
+        places.filter_map(|place| self.awaited(place)).collect()
     }
 
     /// The pivot, if its command is committed or it is passed without one.
-    pub(super) fn pivot_entered(&self) -> Option<usize> {
-        let pivot = self.plan.steps().iter().position(|step| matches!(step.role, Role::Pivot))?;
+    pub(super) fn pivot_entered(&self) -> Option<Place> {
+        let pivot =
+            self.plan.steps().iter().position(|step| matches!(step.role, Role::Pivot)).map(Place::of)?;
         self.state(pivot).map(|_| pivot)
     }
 
@@ -276,9 +352,9 @@ impl<'a> Turn<'a> {
 
     /// Undoes the last group that is not settled, all its steps at once; ends if all groups are.
     pub(super) fn retreat(&mut self, cause: Cause) -> Result<Next, Halt> {
-        for group in self.plan.groups().iter().rev() {
+        for group in (0..self.plan.groups().len()).rev() {
             let mut unsettled = false;
-            for place in group.clone() {
+            for place in self.places(group) {
                 unsettled |= self.take_back(place)?;
             }
             if unsettled {
@@ -291,18 +367,19 @@ impl<'a> Turn<'a> {
     /// Sees to it that one step is taken back, and tells whether something is awaited for that.
     ///
     /// A step whose outcome is unknown is undone like one that is done: the fence makes that safe.
-    fn take_back(&mut self, place: usize) -> Result<bool, ScriptError> {
+    fn take_back(&mut self, place: Place) -> Result<bool, ScriptError> {
         let can_undo = self.step(place).undo().is_some();
         let reply = match self.state(place) {
             None | Some(StepState::Early(_) | StepState::Refused) => return Ok(false),
             Some(StepState::Undone | StepState::Skipped) => return Ok(false),
-            Some(StepState::Waiting { .. }) => {
+            Some(StepState::Waiting { .. } | StepState::Queued) => {
                 self.set(place, StepState::Refused);
                 return Ok(false);
             }
             Some(StepState::Undoing { .. } | StepState::Closing(_)) => return Ok(true),
             Some(StepState::Done(_)) if !can_undo => return Ok(false),
             Some(StepState::Doing(_)) if !can_undo => return self.close(place).map(|()| true),
+            Some(StepState::Done(_)) if self.room(place.step) == 0 => return Ok(true),
             Some(StepState::Done(reply)) => Some(reply.clone()),
             Some(StepState::Doing(_)) => None,
         };

@@ -162,6 +162,7 @@ impl<M> Rules<M> {
             | StepState::Undone
             | StepState::Refused
             | StepState::Early(_)
+            | StepState::Queued
             | StepState::Waiting { .. }
             | StepState::Skipped
             | StepState::Doing(_)

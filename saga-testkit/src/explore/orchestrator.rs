@@ -214,7 +214,7 @@ fn set_attempts(instance: &mut Instance, attempt: u32) {
             StepState::Undoing { asked: present, .. } | StepState::Waiting { asked: present, .. } => {
                 *present = asked;
             }
-            StepState::Early(_) | StepState::Done(_) | StepState::Refused => {}
+            StepState::Early(_) | StepState::Queued | StepState::Done(_) | StepState::Refused => {}
             StepState::Undone | StepState::Skipped => {}
         }
     }

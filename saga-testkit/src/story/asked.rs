@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use saga_core::machine::Event;
 use saga_core::message::{Answer, Fault};
-use saga_core::{Compensate, Saga, Step};
+use saga_core::{Command, Compensate, CompensateEach, Each, Saga, Step};
 use serde::de::DeserializeOwned;
 
 use super::Story;
@@ -16,6 +16,12 @@ pub struct Doing<T>(PhantomData<T>);
 
 /// The undo of step `T`.
 pub struct Undoing<T>(PhantomData<T>);
+
+/// The command of step `T` for one of its items.
+pub struct DoingItem<T>(PhantomData<T>);
+
+/// The undo of step `T` for one of its items.
+pub struct UndoingItem<T>(PhantomData<T>);
 
 /// The request to make a "no" of step `T` final.
 pub struct Closing<T>(PhantomData<T>);
@@ -96,59 +102,73 @@ impl<S: Saga, M> Asked<S, M> {
     }
 }
 
-impl<S: Saga, T: Step<S>> Asked<S, Doing<T>> {
-    /// Looks at the command.
-    #[track_caller]
-    pub fn that(self, look: impl FnOnce(T)) -> Self {
-        self.look(look)
-    }
+/// What can become of a command that was sent for a step, or for one of its items.
+macro_rules! doing {
+    ($step:ident: $bound:ident, $marker:ident) => {
+        impl<S: Saga, $step: $bound<S>> Asked<S, $marker<$step>> {
+            /// Looks at the command.
+            #[track_caller]
+            pub fn that(self, look: impl FnOnce($step)) -> Self {
+                self.look(look)
+            }
 
-    /// The command is this one.
-    #[track_caller]
-    pub fn equal_to(self, expected: T) -> Self
-    where
-        T: PartialEq + Debug,
-    {
-        self.is(expected)
-    }
+            /// The command is this one.
+            #[track_caller]
+            pub fn equal_to(self, expected: $step) -> Self
+            where
+                $step: PartialEq + Debug,
+            {
+                self.is(expected)
+            }
 
-    /// The work is done.
-    #[track_caller]
-    pub fn reply(self, reply: T::Reply) -> Story<S> {
-        let reply = self.story.narrative.encode(&reply);
-        self.answer(Answer::Done(reply))
-    }
+            /// The work is done.
+            #[track_caller]
+            pub fn reply(self, reply: <$step as Command>::Reply) -> Story<S> {
+                let reply = self.story.narrative.encode(&reply);
+                self.answer(Answer::Done(reply))
+            }
 
-    /// The business says no; there was no effect.
-    #[track_caller]
-    pub fn refuse(self, refusal: T::Refusal) -> Story<S> {
-        let refusal = self.story.narrative.encode(&refusal);
-        self.answer(Answer::Refused(refusal))
-    }
+            /// The business says no; there was no effect.
+            #[track_caller]
+            pub fn refuse(self, refusal: <$step as Command>::Refusal) -> Story<S> {
+                let refusal = self.story.narrative.encode(&refusal);
+                self.answer(Answer::Refused(refusal))
+            }
+        }
+    };
 }
+doing!(T: Step, Doing);
+doing!(T: Each, DoingItem);
 
-impl<S: Saga, T: Compensate<S>> Asked<S, Undoing<T>> {
-    /// Looks at the undo.
-    #[track_caller]
-    pub fn that(self, look: impl FnOnce(T::Undo)) -> Self {
-        self.look(look)
-    }
+/// What can become of the undo of a step, or of one of its items.
+macro_rules! undoing {
+    ($step:ident: $bound:ident, $marker:ident) => {
+        impl<S: Saga, $step: $bound<S>> Asked<S, $marker<$step>> {
+            /// Looks at the undo.
+            #[track_caller]
+            pub fn that(self, look: impl FnOnce($step::Undo)) -> Self {
+                self.look(look)
+            }
 
-    /// The undo is this one.
-    #[track_caller]
-    pub fn equal_to(self, expected: T::Undo) -> Self
-    where
-        T::Undo: PartialEq + Debug,
-    {
-        self.is(expected)
-    }
+            /// The undo is this one.
+            #[track_caller]
+            pub fn equal_to(self, expected: $step::Undo) -> Self
+            where
+                $step::Undo: PartialEq + Debug,
+            {
+                self.is(expected)
+            }
 
-    /// The effect is taken back, or never was and never will be.
-    #[track_caller]
-    pub fn undone(self) -> Story<S> {
-        self.answer(Answer::Undone)
-    }
+            /// The effect is taken back, or never was and never will be.
+            #[track_caller]
+            pub fn undone(self) -> Story<S> {
+                self.answer(Answer::Undone)
+            }
+        }
+    };
 }
+undoing!(T: Compensate, Undoing);
+undoing!(T: CompensateEach, UndoingItem);
 
 impl<S: Saga, T: Step<S>> Asked<S, Closing<T>> {
     /// The work was done after all.

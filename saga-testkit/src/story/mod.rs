@@ -76,9 +76,9 @@ use std::marker::PhantomData;
 use saga_core::id::Direction;
 use saga_core::machine::{Applied, Event, Ignored, Resolution, Status, StepState};
 use saga_core::message::Payload;
-use saga_core::{Compensate, Definition, Saga, Signal, Step};
+use saga_core::{Compensate, CompensateEach, Definition, Each, Saga, Signal, Step};
 
-pub use asked::{Asked, Closing, Doing, Undoing};
+pub use asked::{Asked, Closing, Doing, DoingItem, Undoing, UndoingItem};
 use narrative::Narrative;
 
 /// Begins a story: the saga `definition` starts with `data`.
@@ -112,6 +112,18 @@ impl<S: Saga> Story<S> {
     #[track_caller]
     pub fn expect_undo<T: Compensate<S>>(self) -> Asked<S, Undoing<T>> {
         self.sent(<T as Step<S>>::NAME, Direction::Undo)
+    }
+
+    /// The command of step `T` was sent for one of its items, for the first time or again.
+    #[track_caller]
+    pub fn expect_item<T: Each<S>>(self, item: &str) -> Asked<S, DoingItem<T>> {
+        self.sent(&format!("{}#{item}", <T as Each<S>>::NAME), Direction::Do)
+    }
+
+    /// The undo of step `T` was sent for one of its items, for the first time or again.
+    #[track_caller]
+    pub fn expect_undo_item<T: CompensateEach<S>>(self, item: &str) -> Asked<S, UndoingItem<T>> {
+        self.sent(&format!("{}#{item}", <T as Each<S>>::NAME), Direction::Undo)
     }
 
     /// The participant of step `T` was asked to make a "no" final, for the first time or again.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga, Signal, Step, saga as define,
+    Compensate, CompensateEach, Definition, Each, NothingToUndo, Outcome, Retriable, RetriableEach, Saga,
+    Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::{Backoff, Retry};
@@ -24,6 +25,9 @@ pub(super) struct Order {
     /// The steps whose conditions are not met.
     #[serde(default)]
     pub(super) unwanted: Vec<String>,
+    /// What is picked and packed, each on its own.
+    #[serde(default)]
+    pub(super) items: Vec<String>,
     /// Whether silence is a yes.
     #[serde(default)]
     pub(super) lenient: bool,
@@ -39,6 +43,11 @@ impl Saga for Order {
 impl Order {
     pub(super) fn trapped(function: &str) -> Self {
         Order { trap: function.into(), ..Order::default() }
+    }
+
+    /// An order of these items.
+    pub(super) fn of(items: &[&str]) -> Self {
+        Order { items: items.iter().map(|item| (*item).to_owned()).collect(), ..Order::default() }
     }
 
     /// An order that does without these steps.
@@ -156,6 +165,96 @@ undo!(Slow, "slow", Hurried);
 impl NothingToUndo<Order> for Screen {}
 impl Retriable<Order> for Ship {}
 impl Retriable<Order> for Thank {}
+
+/// A command for each item, two at once.
+macro_rules! each {
+    ($step:ident, $type:literal) => {
+        #[derive(Debug, Serialize, Deserialize)]
+        pub(super) struct $step {
+            item: String,
+            diary: Vec<String>,
+        }
+
+        impl Command for $step {
+            const TYPE: &'static str = $type;
+            type Participant = Service;
+            type Reply = u64;
+            type Refusal = String;
+        }
+
+        impl Each<Order> for $step {
+            const AT_ONCE: usize = 2;
+
+            fn items(order: &Order) -> Vec<String> {
+                order.enter(format!("items {}", $type));
+                order.items.clone()
+            }
+
+            fn command(order: &Order, item: &str) -> Self {
+                order.enter(format!("command {} {item}", $type));
+                $step { item: item.into(), diary: order.diary.clone() }
+            }
+
+            fn on_reply(order: &mut Order, item: &str, reply: u64) {
+                order.diary.push(format!("{} {item} replied {reply}", $type));
+            }
+
+            fn on_refused(order: &mut Order, item: &str, refusal: String) {
+                order.diary.push(format!("{} {item} refused {refusal}", $type));
+            }
+
+            fn retry() -> Retry {
+                retry()
+            }
+        }
+    };
+}
+each!(Pick, "pick");
+each!(Pack, "pack");
+impl RetriableEach<Order> for Pack {}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PutBack {
+    item: String,
+    did: Option<u64>,
+}
+
+impl Command for PutBack {
+    const TYPE: &'static str = "put-back";
+    type Participant = Service;
+    type Reply = ();
+    type Refusal = ();
+}
+
+impl Undoes<Pick> for PutBack {}
+
+impl CompensateEach<Order> for Pick {
+    type Undo = PutBack;
+
+    fn undo(_: &Order, item: &str, did: Outcome<u64>) -> PutBack {
+        let did = match did {
+            Outcome::Done(reply) => Some(reply),
+            Outcome::Unknown => None,
+        };
+        PutBack { item: item.into(), did }
+    }
+
+    fn undo_retry() -> Retry {
+        retry()
+    }
+}
+
+/// `reserve`, `pick` for each item, `capture`, `pack` for each item.
+pub(super) fn picked_order() -> Definition<Order> {
+    define(1)
+        .step::<Reserve>()
+        .for_each::<Pick>()
+        .when(|order| order.wants("pick"))
+        .pivot::<Capture>()
+        .then_for_each::<Pack>()
+        .build()
+        .unwrap()
+}
 
 /// What a human decides within an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

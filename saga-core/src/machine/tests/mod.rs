@@ -8,6 +8,7 @@ mod conditions;
 mod deadline;
 mod drawing;
 mod groups;
+mod items;
 mod network;
 mod panics;
 mod parking;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::case::{Case, cancel, compensate, replied, resolve, resolve_not_done, retry, timer};
 use super::participants::{Handler, Participants};
 use super::topology::{Diary, Shape};
-use crate::definition::Role;
+use crate::definition::{Role, StepPlan};
 use crate::fence::FenceState;
 use crate::id::{Direction, StepName};
 use crate::machine::{Applied, Cause, Event, Ignored, Resolution, Status, StepState};
@@ -113,7 +113,7 @@ impl World {
     }
 
     fn handle(&mut self, step: &StepName, direction: Direction, attempt: u32, handler: Handler) {
-        let place = self.case.plan.position(step).unwrap();
+        let place = self.case.plan.position_of(step).unwrap();
         let role = self.case.plan.steps()[place].role.clone();
         let known = self.participants.fence(step).is_some();
         let answer = self.participants.handle(step, &role, direction, handler);
@@ -240,13 +240,14 @@ impl World {
     /// S6: a step is undone only when no effect of a later group stands or can still come about.
     fn check_order(&self, undone: &StepName) {
         let plan = &self.case.plan;
-        let place = plan.position(undone).unwrap();
+        let place = plan.position_of(undone).unwrap();
         let group = plan.groups().iter().find(|group| group.contains(&place)).unwrap();
-        for later in &plan.steps()[group.end..] {
-            let asked = self.asked.contains(&(later.name.clone(), Direction::Do));
-            let out = !asked || self.participants.is_out_of_the_world(&later.name);
+        for (name, later) in self.parts() {
+            let earlier = plan.position_of(&name).is_some_and(|place| place < group.end);
+            let asked = self.asked.contains(&(name.clone(), Direction::Do));
+            let out = earlier || !asked || self.participants.is_out_of_the_world(&name);
             let harmless = matches!(later.role, Role::NothingToUndo);
-            assert!(out || harmless, "S6: {undone} is undone before {}", later.name);
+            assert!(out || harmless, "S6: {undone} is undone before {name}");
         }
     }
 
@@ -262,9 +263,8 @@ impl World {
 
     fn check(&self) {
         self.check_signals();
-        for step in self.case.plan.steps() {
-            let ledger = self.participants.ledger(&step.name);
-            let name = &step.name;
+        for (name, step) in self.parts() {
+            let (name, ledger) = (&name, self.participants.ledger(&name));
             assert!(ledger.effects <= 1, "S3: {name} took place {} times", ledger.effects);
             assert!(ledger.undos <= ledger.effects, "S3: {name} was undone without an effect");
             match self.case.status() {
@@ -278,6 +278,20 @@ impl World {
                 Status::Compensated | Status::Running | Status::Compensating | Status::Parked => {}
             }
         }
+    }
+
+    /// Every step, and of a step with items every item that it was fixed to.
+    fn parts(&self) -> Vec<(StepName, &StepPlan)> {
+        let items = |step: &StepPlan| {
+            let records = self.case.saga.state.steps().iter().map(|record| record.name.clone());
+            records.filter(|name| step.is_item(name)).collect::<Vec<_>>()
+        };
+        let names = |step: &StepPlan| match step.items_at_once {
+            Some(_) => items(step),
+            None => vec![step.name.clone()],
+        };
+        let steps = self.case.plan.steps().iter();
+        steps.flat_map(|step| names(step).into_iter().map(move |name| (name, step))).collect()
     }
 
     fn is_skipped(&self, step: &StepName) -> bool {
@@ -298,6 +312,8 @@ impl World {
         self.note(completed, "a saga completed");
         let skipped = self.case.plan.steps().iter().any(|step| self.is_skipped(&step.name));
         self.note(skipped, "a step was skipped");
+        let items = self.parts().into_iter().filter(|(_, step)| step.items_at_once.is_some()).count();
+        self.note(items > 2, "items came after others");
         self.note(!completed, "a saga was compensated");
     }
 

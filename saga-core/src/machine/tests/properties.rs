@@ -57,7 +57,7 @@ fn whatever_the_network_does_a_saga_ends_and_its_end_is_true() {
 }
 
 /// What must have come up in a run of this test, or it proves less than it says.
-const SITUATIONS: [&str; 10] = [
+const SITUATIONS: [&str; 11] = [
     "a deadline passed",
     "an undo overtook its command",
     "a command came after its undo",
@@ -65,6 +65,7 @@ const SITUATIONS: [&str; 10] = [
     "a late done was ignored",
     "an operator took care of a parked saga",
     "a step was skipped",
+    "items came after others",
     "a signal came early",
     "a saga completed",
     "a saga was compensated",

@@ -4,7 +4,7 @@ use super::case::{
     Case, cancel, compensate, done, name, no, permanent, replied, resolve_done, resolve_not_done, retry,
     signal, temporary, timer,
 };
-use super::contract::{Approval, Order, approved_order, closing_order, order, picky_order};
+use super::contract::{Approval, Order, approved_order, closing_order, order, picked_order, picky_order};
 use crate::definition::Role;
 use crate::id::Direction;
 use crate::machine::{Applied, Event, Status, StepState};
@@ -128,6 +128,11 @@ pub(super) fn stances() -> Vec<Stance> {
     let at_closing_pivot = || after(closing_order(), &["reserve", "screen"]);
     let shipping = || after(order(), &["reserve", "screen", "capture"]);
     let closing_screen = || exhausted(screening(), "screen");
+    let picking = |items: &[&str]| {
+        let mut case = Case::with(&picked_order(), &Order::of(items));
+        case.done("reserve");
+        case
+    };
     let waiting = || after(approved_order(), &["reserve"]);
     let skipping = || {
         let unwanted = ["authorize", "invoice", "screen"];
@@ -153,6 +158,8 @@ pub(super) fn stances() -> Vec<Stance> {
         stance("nothing of `approve`: the saga did not come to it", "approve", after(approved_order(), &[])),
         stance("nothing of `approve`: the signal came early", "approve", given(after(approved_order(), &[]))),
         stance("nothing of `approve`: the signal was taken", "approve", given(waiting())),
+        stance("do `pick#a`, compensatable item", "pick#a", picking(&["a"])),
+        stance("nothing of `pick#c`: it is queued", "pick#c", picking(&["a", "b", "c"])),
         stance("nothing of `screen`: it was skipped", "screen", skipping()),
         stance("undo `reserve`", "reserve", undoing()),
         stance("close `screen`", "screen", cancelled(screening())),
@@ -306,7 +313,8 @@ fn step_kind(state: Option<&StepState>) -> usize {
         Some(StepState::Skipped) => 6,
         Some(StepState::Early(_)) => 7,
         Some(StepState::Waiting { .. }) => 8,
-        None => 9,
+        Some(StepState::Queued) => 9,
+        None => 10,
     }
 }
 
@@ -336,7 +344,7 @@ fn every_status_every_role_and_every_state_of_a_step_has_a_column() {
     let statuses = distinct(stances.iter().map(|stance| stance.case.status() as usize));
     assert_eq!(statuses.len(), Status::ALL.len());
     let roles = stances.iter().map(|stance| {
-        let place = stance.case.plan.position(&name(stance.step)).unwrap();
+        let place = stance.case.plan.position_of(&name(stance.step)).unwrap();
         role_kind(&stance.case.plan.steps()[place].role)
     });
     assert_eq!(distinct(roles), Vec::from_iter(0..4));
@@ -344,5 +352,5 @@ fn every_status_every_role_and_every_state_of_a_step_has_a_column() {
         let mut steps = stance.case.saga.state.steps().iter();
         step_kind(steps.find(|record| record.name.as_str() == stance.step).map(|record| &record.state))
     });
-    assert_eq!(distinct(states), Vec::from_iter(0..10));
+    assert_eq!(distinct(states), Vec::from_iter(0..11));
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    AfterPivot, BeforePivot, Builder, Compensate, Definition, NothingToUndo, Outcome, Retriable, Saga,
-    Signal, Step, saga as define,
+    AfterPivot, BeforePivot, Builder, Compensate, CompensateEach, Definition, Each, NothingToUndo, Outcome,
+    Retriable, Saga, Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::Retry;
@@ -28,6 +28,7 @@ enum Part {
     Step,
     Check,
     Wait,
+    Items,
     Group(usize),
 }
 
@@ -43,6 +44,7 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
         3 => Just(Part::Step),
         2 => Just(Part::Check),
         2 => Just(Part::Wait),
+        2 => Just(Part::Items),
         2 => (2..=3_usize).prop_map(Part::Group),
     ];
     let pivot = prop_oneof![Just(None), Just(Some(Pivot::AskedForEver)), Just(Some(Pivot::ClosedWhenSpent))];
@@ -65,6 +67,7 @@ impl Shape {
                 Part::Step => (step(builder, next), next + 1),
                 Part::Check => (check(builder, next), next + 1),
                 Part::Wait => (wait(builder, next), next + 1),
+                Part::Items => (items(builder, next), next + 1),
                 Part::Group(width) => (group(builder, next, *width), next + width),
             };
             builder = self.with_condition(builder, number);
@@ -111,6 +114,13 @@ struct Work<const N: usize>(Vec<String>);
 #[derive(Serialize, Deserialize)]
 struct Unwork<const N: usize>(Option<u64>, Vec<String>);
 
+/// The step with the number `N` for one of its items.
+#[derive(Serialize, Deserialize)]
+struct Item<const N: usize>(String, Vec<String>);
+
+#[derive(Serialize, Deserialize)]
+struct Unitem<const N: usize>(String, Option<u64>);
+
 /// What the step with the number `N` waits for: a yes or a no.
 #[derive(Serialize, Deserialize)]
 struct Word<const N: usize>(bool);
@@ -131,6 +141,8 @@ macro_rules! command {
 }
 command!(Work<N>, [const N: usize], STEPS[N], u64);
 command!(Unwork<N>, [const N: usize], UNDOS[N], ());
+command!(Item<N>, [const N: usize], STEPS[N], u64);
+command!(Unitem<N>, [const N: usize], UNDOS[N], ());
 command!(Turn<CLOSED>, [const CLOSED: bool], "pivot", u64);
 
 impl<const N: usize> Step<Diary> for Work<N> {
@@ -162,6 +174,45 @@ impl<const N: usize> Compensate<Diary> for Work<N> {
         Retry::default().attempts(3)
     }
 }
+
+/// From none to four items, two at once.
+impl<const N: usize> Each<Diary> for Item<N> {
+    const AT_ONCE: usize = 2;
+
+    fn items(diary: &Diary) -> Vec<String> {
+        ["a", "b", "c", "d"].into_iter().take((diary.0.len() + N) % 5).map(String::from).collect()
+    }
+
+    fn command(diary: &Diary, item: &str) -> Self {
+        Item(item.into(), diary.0.clone())
+    }
+
+    fn on_reply(diary: &mut Diary, item: &str, reply: u64) {
+        diary.0.push(format!("{N} {item}: {reply}"));
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(2)
+    }
+}
+
+impl<const N: usize> CompensateEach<Diary> for Item<N> {
+    type Undo = Unitem<N>;
+
+    fn undo(_: &Diary, item: &str, did: Outcome<u64>) -> Unitem<N> {
+        let did = match did {
+            Outcome::Done(reply) => Some(reply),
+            Outcome::Unknown => None,
+        };
+        Unitem(item.into(), did)
+    }
+
+    fn undo_retry() -> Retry {
+        Retry::default().attempts(3)
+    }
+}
+
+impl<const N: usize> Undoes<Item<N>> for Unitem<N> {}
 
 /// Silence is a yes for every other step.
 impl<const N: usize> Signal<Diary> for Word<N> {
@@ -216,6 +267,7 @@ macro_rules! numbered {
 numbered!(step, step, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(check, check, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(wait, wait, Word, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(items, for_each, Item, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(then, then, Work, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 
 fn group(builder: Before, start: usize, width: usize) -> Before {

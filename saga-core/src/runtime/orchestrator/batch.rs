@@ -15,7 +15,7 @@ use super::operate::OperateError;
 use super::outcome::Waiting;
 use super::registry::Registry;
 use crate::definition::Plan;
-use crate::id::{Destination, SagaId};
+use crate::id::{Destination, SagaId, StepName};
 use crate::machine::{Event, Instance, StateError, Status, Stored};
 use crate::policy::{Backoff, Timestamp};
 use crate::port::{Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, TimerChange};
@@ -439,7 +439,6 @@ fn park_as_it_is<'a>(
     let reason: String = why.chars().filter(|c| *c != '\0').collect();
     let event = arrivals.next().map(|arrival| &arrival.event);
     let event = event.unwrap_or(&Event::Started);
-    let steps = plan.map_or(&[][..], Plan::steps);
     Commit {
         id: before.id,
         change: Change::Move { expected: before.version },
@@ -449,7 +448,16 @@ fn park_as_it_is<'a>(
         journal: vec![fold::entry(before.version + 1, event, now, format!("parked: {reason}"))],
         parked: Some(reason),
         outbox: Vec::new(),
-        timers: steps.iter().map(|step| TimerChange::Drop { step: step.name.clone() }).collect(),
+        timers: steps(before, plan).into_iter().map(|step| TimerChange::Drop { step }).collect(),
+    }
+}
+
+/// The steps that may have a timer. Of a saga that cannot be read these are the plan's; timers of items fire then, and
+/// find their saga parked.
+fn steps(before: &Stored, plan: Option<&Plan>) -> Vec<StepName> {
+    match Instance::decode(before.clone()) {
+        Ok(saga) => saga.state.steps().iter().map(|record| record.name.clone()).collect(),
+        Err(_) => plan.map_or(&[][..], Plan::steps).iter().map(|step| step.name.clone()).collect(),
     }
 }
 
