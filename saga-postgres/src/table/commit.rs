@@ -13,22 +13,25 @@
 /// Rows are locked in the order of their ids (`locked`), and keys inserted in theirs (`keyed`), so that two batches
 /// wait for each other instead of deadlocking. The lock on `definition` keeps a fingerprint from being replaced
 /// while a saga starts with it. Whatever belongs to a saga is joined with `stored`, and so falls with it.
+///
+/// `locked` carries the whole change: the planner takes a CTE for a few rows, and would join two of them in a loop over
+/// all pairs.
 pub(crate) const COMMIT: &str = "
 WITH change AS (
     SELECT * FROM unnest($4::uuid[], $5::int8[], $6::int8[], $7::text[], $8::bytea[], $9::bytea[], $10::text[])
         AS change (id, expected, version, status, state, data, parked)
 ), locked AS MATERIALIZED (
-    SELECT instance.id
-    FROM unnest($4::uuid[], $5::int8[]) AS change (id, expected)
+    SELECT change.*
+    FROM change
     JOIN saga.instance ON instance.id = change.id AND instance.version = change.expected
     ORDER BY instance.id
     FOR NO KEY UPDATE OF instance
 ), moved AS (
     UPDATE saga.instance
-    SET version = change.version, status = change.status, state = change.state, data = change.data,
-        parked = change.parked, moved_at = statement_timestamp()
-    FROM locked JOIN change ON change.id = locked.id
-    WHERE instance.id = locked.id AND instance.version = change.expected
+    SET version = locked.version, status = locked.status, state = locked.state, data = locked.data,
+        parked = locked.parked, moved_at = statement_timestamp()
+    FROM locked
+    WHERE instance.id = locked.id AND instance.version = locked.expected
     RETURNING instance.id, instance.definition
 ), known AS MATERIALIZED (
     SELECT id, name, version, fingerprint
