@@ -61,6 +61,11 @@ async fn refusals_in_a_transaction_of_many_commands_keep_nothing_and_harm_no_oth
     end_a_thousand(32).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_transaction_of_too_many_commands_for_savepoints_runs_again_in_parts() {
+    end_a_thousand(256).await;
+}
+
 /// A fifth of the sagas is refused by payment, after its handler has taken the money.
 async fn end_a_thousand(group: usize) {
     let bench = Bench::with(Captured { stock: 10_000, money: 100_000, group }).await;

@@ -26,9 +26,9 @@ const LIMITS: [(&str, &str, &str, &str); 14] = [
     ("runs of a command", "5 repeats", "runtime/participant/builder.rs", "RUNS_MAX: u32 = 5;"),
     (
         "commands in one transaction",
-        "at most 32",
+        "at most 256",
         "runtime/participant/builder.rs",
-        "COMMANDS_MAX: usize = 32;",
+        "COMMANDS_MAX: usize = 256;",
     ),
     (
         "transactions of a participant",

@@ -74,11 +74,11 @@ where
         ParticipantBuilder { workers: workers.clamp(1, WORKERS_MAX), ..self }
     }
 
-    /// How many commands may share a transaction, from 1 to 32; 1 unless said otherwise.
+    /// How many commands may share a transaction, from 1 to 256; 1 unless said otherwise.
     ///
     /// More are faster, because they share a commit. A refusal or a fault harms no other: the group then runs once more,
-    /// with a savepoint for each command. Handlers of one transaction run one after the other, and hold their locks until all are done. Postgres
-    /// keeps 64 subtransactions in fast memory, so 32 is the limit.
+    /// in parts of at most 32 commands, with a savepoint for each. Handlers of one transaction run one after the other,
+    /// and hold their locks until all are done.
     pub fn commands_per_transaction(self, commands: usize) -> Self {
         ParticipantBuilder { commands_per_transaction: commands.clamp(1, COMMANDS_MAX), ..self }
     }
@@ -131,6 +131,7 @@ where
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,
             stopping: tasks.stopping(),
+            crew: Arc::default(),
             savepoints: true,
             careful: 0,
         };
@@ -196,8 +197,8 @@ const WORKERS: usize = 8;
 /// More connections than this slow a Postgres server down rather than speed it up.
 const WORKERS_MAX: usize = 64;
 
-/// Half of the subtransactions that Postgres keeps in fast memory for a transaction.
-const COMMANDS_MAX: usize = 32;
+/// Beyond this a commit is shared by so many that more gain nothing, and locks are held for longer.
+const COMMANDS_MAX: usize = 256;
 
 /// Far below half of RabbitMQ's consumer timeout; longer work is a wait in the saga, not in a handler.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 mod builder;
 mod clock;
+mod crew;
 mod handler;
 mod intake;
 mod job;

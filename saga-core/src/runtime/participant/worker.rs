@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use tracing::{Instrument, info_span, warn};
 
 use super::clock::DatabaseClock;
+use super::crew::Crew;
 use super::job::Job;
 use super::service::{Answered, Answering, Handlers};
 use crate::fence::{self, FenceKey, FenceState, Recorded, Verdict};
@@ -32,6 +33,7 @@ pub(super) struct Worker<F: Fence> {
     pub(super) handler_timeout: Duration,
     pub(super) runs_max: u32,
     pub(super) stopping: Stopping,
+    pub(super) crew: Arc<Crew>,
     /// Whether each command of the present transaction has a savepoint.
     pub(super) savepoints: bool,
     /// How many more groups have savepoints, because a command was refused not long ago.
@@ -78,13 +80,19 @@ where
     /// Works until nothing more will come.
     pub(super) async fn run(mut self, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
         let mut batch = Vec::new();
-        loop {
-            if jobs.lock().await.recv_many(&mut batch, self.commands_per_transaction).await == 0 {
-                return;
-            }
+        while self.crew.clone().gather(&jobs, &mut batch, self.group_max()).await {
             for group in distinct(batch.drain(..), &self.name) {
                 self.run_group(group).await;
             }
+            self.crew.done();
+        }
+    }
+
+    fn group_max(&self) -> usize {
+        if self.careful > 0 {
+            self.commands_per_transaction.min(SAVEPOINTS_MAX)
+        } else {
+            self.commands_per_transaction
         }
     }
 
@@ -110,6 +118,9 @@ where
                 }
                 Err(Failure::NoSavepoint) => {
                     self.careful = CAREFUL_GROUPS;
+                    if jobs.len() > SAVEPOINTS_MAX {
+                        return self.run_in_parts(jobs).await;
+                    }
                     continue;
                 }
                 Err(Failure::Store(_)) if jobs.len() > 1 => return self.run_each(jobs).await,
@@ -122,6 +133,14 @@ where
             if self.stopping.pause(relay::AWAY.delay(failures, u64::from(failures))).await {
                 return give_back(jobs).await;
             }
+        }
+    }
+
+    /// Runs a large group again in parts that may have a savepoint for each command.
+    async fn run_in_parts(&mut self, mut jobs: Vec<Job>) {
+        while !jobs.is_empty() {
+            let rest = jobs.split_off(jobs.len().min(SAVEPOINTS_MAX));
+            Box::pin(self.run_group(std::mem::replace(&mut jobs, rest))).await;
         }
     }
 
@@ -346,6 +365,7 @@ impl<F: Fence> Clone for Worker<F> {
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,
             stopping: self.stopping.clone(),
+            crew: self.crew.clone(),
             savepoints: self.savepoints,
             careful: self.careful,
         }
@@ -374,6 +394,9 @@ async fn give_back(jobs: Vec<Job>) {
         job.settling.release(job.token).await;
     }
 }
+
+/// Half of the subtransactions that Postgres keeps in fast memory for a transaction.
+const SAVEPOINTS_MAX: usize = 32;
 
 /// Where refusals are common, one group in so many runs twice; where they are rare, hardly any has savepoints.
 const CAREFUL_GROUPS: u32 = 64;
