@@ -107,8 +107,9 @@ impl KafkaConfig {
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.client();
         config
-            // Batches form while earlier ones are under way; waiting for more only costs the lonely message time.
-            .set("linger.ms", "0")
+            // Long enough for a batch that is published to become one request. Without it the first message of a batch
+            // travels alone, and the client's thread wakes for each: half as much CPU again.
+            .set("linger.ms", "0.5")
             // The hash that Java clients use: one saga, one partition, whatever the participant's language.
             .set("partitioner", "murmur2_random");
         self.apply(&mut config);
