@@ -53,7 +53,7 @@ pub(crate) struct LoadArguments {
     #[arg(long, value_enum)]
     pub(crate) transport: Transport,
     /// How many commands a participant may run in one transaction
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=32))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=256))]
     pub(crate) commands_per_transaction: u64,
     #[command(flatten)]
     pub(crate) workload: Workload,
@@ -70,7 +70,7 @@ pub(crate) struct CompareArguments {
     #[arg(long, value_enum)]
     pub(crate) transport: Transport,
     /// How many commands a participant of the framework may run in one transaction
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=32))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=256))]
     pub(crate) commands_per_transaction: u64,
     #[command(flatten)]
     pub(crate) workload: Workload,
@@ -173,6 +173,10 @@ Examples:
 
 Figures per saga that come from the Postgres server (WAL bytes, write transactions) count all that the
 server does: measure on a server that does nothing else.";
+
+/// How many partitions a topic of Kafka has, on both sides of a comparison. Its one reader needs no more, and each
+/// partition more makes batches smaller on the wire and in the log.
+pub(crate) const KAFKA_PARTITIONS: u16 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::Job;
 use super::broker::{self, Broker, Side};
 use super::message::{Incoming, Outgoing};
+use crate::args::KAFKA_PARTITIONS;
 
 /// Kafka through rdkafka.
 pub(super) struct Kafka;
@@ -25,7 +26,7 @@ impl Broker for Kafka {
     type Publisher = Publisher;
 
     async fn create_queues(job: &Job) -> Result<()> {
-        let topic = |name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
+        let topic = |name| NewTopic::new(name, KAFKA_PARTITIONS.into(), TopicReplication::Fixed(1));
         let topics = [topic(&job.commands), topic(&job.replies)];
         let results = admin(&job.broker)?
             .create_topics(&topics, &AdminOptions::new())
@@ -83,7 +84,7 @@ impl Inbox {
             .create()?;
         // Assigned by hand: there is one reader, and it need not wait for a group to form.
         let mut partitions = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
+        for partition in 0..KAFKA_PARTITIONS.into() {
             partitions.add_partition_offset(topic, partition, Offset::Beginning)?;
         }
         consumer.assign(&partitions).context("cannot assign partitions")?;
@@ -157,9 +158,6 @@ fn headers(message: &Outgoing) -> OwnedHeaders {
         .iter()
         .fold(headers, |headers, (name, value)| headers.insert(Header { key: name, value: Some(value) }))
 }
-
-/// One reader needs no more, and each partition more makes batches smaller on the wire and in the log.
-const PARTITIONS: i32 = 1;
 
 /// Batches that may wait for their confirmation at once.
 const PUBLISHERS: usize = 4;

@@ -13,13 +13,15 @@ use sqlx::{Connection, PgConnection};
 
 use super::Job;
 use super::counted::Counted;
-use crate::args::Transport;
+use crate::args::{KAFKA_PARTITIONS, Transport};
 
 /// The transport of a job, counting.
 pub(super) fn transport(job: &Job) -> Result<Arc<Counted>> {
     let inner: Arc<dyn port::Transport> = match job.transport {
         Transport::RabbitMq => Arc::new(RabbitMq::new(RabbitMqConfig::new(&job.broker)?)),
-        Transport::Kafka => Arc::new(Kafka::new(KafkaConfig::new(job.broker.clone()))?),
+        Transport::Kafka => {
+            Arc::new(Kafka::new(KafkaConfig::new(job.broker.clone()).partitions(KAFKA_PARTITIONS))?)
+        }
         Transport::Memory => bail!("the memory transport lives in one process"),
     };
     Ok(Counted::over(Namespaced::around(inner, Destination::new(&job.namespace)?)))
