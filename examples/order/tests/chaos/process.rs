@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::process::{Child, Command};
 
@@ -23,6 +24,7 @@ impl Process {
         folder: &Path,
         environment: Vec<(&'static str, String)>,
     ) -> Self {
+        let _alone = copying_or_spawning();
         let (copy, log) = (folder.join(name), folder.join(format!("{name}.log")));
         // The program of an earlier run may still be running, and cannot be written over.
         let _ = std::fs::remove_file(&copy);
@@ -32,6 +34,7 @@ impl Process {
     }
 
     pub(crate) fn start(&mut self) {
+        let _alone = copying_or_spawning();
         let log = OpenOptions::new().append(true).open(&self.log).unwrap();
         let mut command = Command::new(&self.program);
         command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
@@ -51,4 +54,11 @@ impl Process {
     pub(crate) fn has_died(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some())
     }
+}
+
+/// A child that is spawned while another thread copies a program inherits the copy, open for writing, for a moment; a
+/// program that somebody may write to cannot be run.
+fn copying_or_spawning() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
