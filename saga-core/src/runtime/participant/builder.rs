@@ -130,6 +130,7 @@ where
             commands_per_transaction: self.commands_per_transaction,
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,
+            suspects: Arc::default(),
             stopping: tasks.stopping(),
             crew: Arc::default(),
             savepoints: true,

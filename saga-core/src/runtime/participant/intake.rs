@@ -67,8 +67,9 @@ where
         for Delivery { envelope, token, redelivered } in deliveries {
             match CommandMessage::decode(&envelope) {
                 Ok(command) => {
-                    let (settling, suspect) = (settling.clone(), redelivered);
-                    self.pass_on(Job { command, token, settling, suspect, counted: false }).await;
+                    let settling = settling.clone();
+                    let job = Job { command, token, settling, suspicion: None, counted: false };
+                    self.pass_on(job, redelivered).await;
                 }
                 Err(error) => {
                     warn!(message = %envelope.id, %error, "a message is dead-lettered, because it is no command");
@@ -78,11 +79,12 @@ where
         }
     }
 
-    async fn pass_on(&self, job: Job) {
+    async fn pass_on(&self, mut job: Job, redelivered: bool) {
         if !self.worker.knows(&job.command) {
             return self.unknown(job).await;
         }
-        let queue = if job.suspect { &self.suspects } else { &self.healthy };
+        job.suspicion = self.worker.suspect(&job, redelivered);
+        let queue = if job.suspicion.is_some() { &self.suspects } else { &self.healthy };
         // The queue closes only when the participant is torn down; the command then comes again.
         drop(queue.send(job).await);
     }

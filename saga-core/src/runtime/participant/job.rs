@@ -1,5 +1,6 @@
 //! One command that was received, and the answers it can get.
 
+use super::suspects::Suspicion;
 use crate::fence::FenceKey;
 use crate::id::{MessageId, ParticipantName};
 use crate::message::{Answer, CommandMessage, Envelope, ReplyMessage};
@@ -11,8 +12,8 @@ pub(super) struct Job {
     pub(super) command: CommandMessage,
     pub(super) token: Token,
     pub(super) settling: Settling,
-    /// Whether it may have been run before. Its runs are counted before they begin.
-    pub(super) suspect: bool,
+    /// Whether it may take the process down. Then its runs are counted before they begin.
+    pub(super) suspicion: Option<Suspicion>,
     /// Whether its run was counted.
     pub(super) counted: bool,
 }

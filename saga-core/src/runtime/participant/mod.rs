@@ -7,6 +7,7 @@ mod handler;
 mod intake;
 mod job;
 mod service;
+mod suspects;
 mod worker;
 
 pub use builder::{ParticipantBuilder, ParticipantError, Participating, participant};

@@ -13,6 +13,7 @@ use super::clock::DatabaseClock;
 use super::crew::Crew;
 use super::job::Job;
 use super::service::{Answered, Answering, Handlers};
+use super::suspects::{Suspects, Suspicion};
 use crate::fence::{self, FenceKey, FenceState, Recorded, Verdict};
 use crate::id::{Direction, ParticipantName};
 use crate::message::{Answer, CommandMessage, Fault, FaultKind};
@@ -32,6 +33,7 @@ pub(super) struct Worker<F: Fence> {
     pub(super) commands_per_transaction: usize,
     pub(super) handler_timeout: Duration,
     pub(super) runs_max: u32,
+    pub(super) suspects: Arc<Suspects>,
     pub(super) stopping: Stopping,
     pub(super) crew: Arc<Crew>,
     /// Whether each command of the present transaction has a savepoint.
@@ -75,6 +77,10 @@ where
             Direction::Undo => self.handlers.undos.contains_key(command_type),
             Direction::Close => true,
         }
+    }
+
+    pub(super) fn suspect(&self, job: &Job, redelivered: bool) -> Option<Suspicion> {
+        self.suspects.suspect((job.key(&self.name), job.command.direction), redelivered)
     }
 
     /// Works until nothing more will come.
@@ -217,15 +223,17 @@ where
         self.count_denied(job, key).await
     }
 
-    /// Counts a run that may be a repeat, before it begins, in a transaction of its own.
+    /// Counts a suspect's run before it begins, in a transaction of its own.
     async fn count_denied(&self, job: &mut Job, key: &FenceKey) -> Result<Option<Fault>, Failure> {
-        if !job.suspect || job.counted {
-            return Ok(None);
+        let Some(suspicion) = &job.suspicion else { return Ok(None) };
+        if !job.counted && !suspicion.is_confirmed() {
+            job.counted = true;
+            let runs = self.fence.count_runs(std::slice::from_ref(key)).await?;
+            if runs.first().is_some_and(|runs| *runs > self.runs_max) {
+                suspicion.confirm();
+            }
         }
-        job.counted = true;
-        let runs = self.fence.count_runs(std::slice::from_ref(key)).await?;
-        let poison = runs.first().is_some_and(|runs| *runs > self.runs_max);
-        Ok(poison.then(|| {
+        Ok(suspicion.is_confirmed().then(|| {
             counter!("saga_poison_commands_total").increment(1);
             Fault::permanent(format!("the handler took the whole process down {} times", self.runs_max))
         }))
@@ -364,6 +372,7 @@ impl<F: Fence> Clone for Worker<F> {
             commands_per_transaction: self.commands_per_transaction,
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,
+            suspects: self.suspects.clone(),
             stopping: self.stopping.clone(),
             crew: self.crew.clone(),
             savepoints: self.savepoints,
