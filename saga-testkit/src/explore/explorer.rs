@@ -11,7 +11,7 @@ use saga_core::machine::{Decision, Transition, start};
 use saga_core::message::{Payload, TraceParent};
 use saga_core::policy::Timestamp;
 use saga_core::runtime::Reply;
-use saga_core::{Command, Definition, Saga, Signal, Step, Undoes};
+use saga_core::{Command, Definition, Saga, Signal, Undoes};
 use uuid::Uuid;
 
 use super::Faults;
@@ -125,7 +125,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
 
     /// Says what the handler of command `C` does to the model. Like the machine it is pure; when it refuses, what it
     /// changed is rolled back.
-    pub fn handle<C: Step<S>>(
+    pub fn handle<C: Command>(
         mut self,
         handle: impl Fn(&mut M, C) -> Reply<C> + Send + Sync + 'static,
     ) -> Self {
@@ -148,7 +148,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     ///
     /// Panics if the reply has no JSON form.
     #[track_caller]
-    pub fn reply<C: Step<S>>(mut self, reply: &C::Reply) -> Self {
+    pub fn reply<C: Command>(mut self, reply: &C::Reply) -> Self {
         let reply =
             Payload::encode(reply).unwrap_or_else(|error| panic!("the reply to {}: {error}", C::TYPE));
         self.participants.replies.entry(C::TYPE).or_default().push(reply);
@@ -161,7 +161,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     ///
     /// Panics if the refusal has no JSON form.
     #[track_caller]
-    pub fn refusal<C: Step<S>>(mut self, why: &C::Refusal) -> Self {
+    pub fn refusal<C: Command>(mut self, why: &C::Refusal) -> Self {
         let why = Payload::encode(why).unwrap_or_else(|error| panic!("the refusal of {}: {error}", C::TYPE));
         self.participants.refusals.entry(C::TYPE).or_default().push(why);
         self
@@ -233,7 +233,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
                 return trace::report(&rules, &start, Searched::of_nothing());
             };
             path.push(made);
-            match reached.and_then(|next| rules.wrong_world(&next).map_or(Ok(next), Err)) {
+            match reached.and_then(|next| walker.wrong(&next).map_or(Ok(next), Err)) {
                 Ok(next) => world = next,
                 Err(wrong) => {
                     let found = Some(Found { wrong, path });

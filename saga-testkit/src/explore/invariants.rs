@@ -5,12 +5,12 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use saga_core::definition::Role;
+use saga_core::definition::{Role, StepPlan};
 use saga_core::fence::FenceState;
 use saga_core::id::Direction;
-use saga_core::machine::{Instance, State, StepState};
+use saga_core::machine::{Instance, State, Status, StepRecord, StepState};
 
-use super::orchestrator::{Asked, Moment, Stimulus};
+use super::orchestrator::{Asked, Moment, Standing, Stimulus};
 use super::rules::Rules;
 use super::scene::{Condition, Scene};
 use super::world::{Cell, Local, Message, NONE, Said, World};
@@ -112,67 +112,48 @@ impl<M> Rules<M> {
     }
 
     /// What is wrong with one saga's part of the world.
-    pub(super) fn wrong_local(&self, local: &Local) -> Option<String> {
-        let instance = self.instances.value(local.instance);
+    pub(super) fn wrong_local(&self, local: &Local, standing: &Standing) -> Option<String> {
         let cells = local.cells.iter().find_map(|cell| self.wrong_cell(cell));
-        let records = || {
-            instance.state.steps().iter().find_map(|record| {
-                let step = self.steps.number(record.name.clone());
-                self.wrong_knowledge(local, step, &record.state)
-            })
-        };
         cells
-            .or_else(records)
-            .or_else(|| self.wrong_end(&instance))
-            .or_else(|| self.wrong_timers(&instance, local))
+            .or_else(|| self.wrong_knowledge(local, standing))
+            .or_else(|| standing.wrong.clone())
+            .or_else(|| self.wrong_timers(local, standing))
     }
 
     /// Every effect happens at most once, and is taken back at most once and only after it.
     fn wrong_cell(&self, cell: &Cell) -> Option<String> {
-        let name = self.steps.value(cell.step);
+        let name = || self.steps.value(cell.step);
         let yes_and_no = |direction| {
             cell.has(Message::Reply(direction, Said::Done))
                 && cell.has(Message::Reply(direction, Said::Refused))
         };
         if cell.effects > 1 {
-            Some(format!("{name} is done twice [once]"))
+            Some(format!("{} is done twice [once]", name()))
         } else if cell.undos > cell.effects {
-            Some(format!("{name} is undone more often than it was done [once]"))
+            Some(format!("{} is undone more often than it was done [once]", name()))
         } else if yes_and_no(Direction::Do) || yes_and_no(Direction::Close) {
-            Some(format!("{name} is answered with yes and with no [truth]"))
+            Some(format!("{} is answered with yes and with no [truth]", name()))
         } else {
             None
         }
     }
 
     /// What the saga knows of a step is true, and stays true whatever arrives late.
-    fn wrong_knowledge(&self, local: &Local, step: u32, state: &StepState) -> Option<String> {
-        let cell = local.cell(step).filter(|_| self.sends_command(step))?;
-        let name = self.steps.value(step);
-        match state {
-            StepState::Done(_) if cell.effects == 0 || cell.undos > 0 => {
-                Some(format!("the saga takes {name} for done, and it is not [truth]"))
-            }
-            StepState::Undone | StepState::Refused
-                if cell.effects > cell.undos && !self.is_harmless(step) =>
-            {
-                Some(format!("the saga takes {name} for not done or undone, and its effect stands [truth]"))
-            }
-            StepState::Done(_)
-            | StepState::Undone
-            | StepState::Refused
-            | StepState::Early(_)
-            | StepState::Queued
-            | StepState::Waiting { .. }
-            | StepState::Skipped
-            | StepState::Doing(_)
-            | StepState::Closing(_)
-            | StepState::Undoing { .. } => None,
+    fn wrong_knowledge(&self, local: &Local, standing: &Standing) -> Option<String> {
+        let is_not = |cell: &&Cell| cell.effects == 0 || cell.undos > 0;
+        let stands = |cell: &&Cell| cell.effects > cell.undos && !self.is_harmless(cell.step);
+        let cell = |step: &u32| local.cell(*step);
+        if let Some(cell) = standing.done.iter().filter_map(cell).find(is_not) {
+            let name = self.steps.value(cell.step);
+            return Some(format!("the saga takes {name} for done, and it is not [truth]"));
         }
+        let cell = standing.not_done.iter().filter_map(cell).find(stands)?;
+        let name = self.steps.value(cell.step);
+        Some(format!("the saga takes {name} for not done or undone, and its effect stands [truth]"))
     }
 
     /// A completed saga has every step done, a compensated one none that can be undone; neither awaits anything.
-    fn wrong_end(&self, instance: &Instance) -> Option<String> {
+    pub(super) fn wrong_end(&self, instance: &Instance) -> Option<String> {
         let status = instance.state.status();
         let records = instance.state.steps();
         if status.is_terminal()
@@ -180,36 +161,40 @@ impl<M> Rules<M> {
         {
             return Some(format!("the saga has ended, and nobody knows what became of {} [end]", open.name));
         }
-        self.plan.steps().iter().find_map(|step| {
-            let record = records.iter().find(|record| record.name == step.name);
-            let done = record.is_some_and(|record| matches!(record.state, StepState::Done(_)));
-            let skipped = record.is_some_and(|record| record.state == StepState::Skipped);
-            match &instance.state {
-                State::Completed(_) if !done && !skipped => {
-                    Some(format!("the saga is completed without {} [end]", step.name))
-                }
-                State::Compensated(_) if done && !matches!(step.role, Role::NothingToUndo) => {
-                    Some(format!("the saga is compensated with {} [end]", step.name))
-                }
-                State::Completed(_)
-                | State::Compensated(_)
-                | State::Running(_)
-                | State::Compensating(_)
-                | State::Parked(_) => None,
-            }
-        })
+        match &instance.state {
+            State::Completed(_) => self.wrong_completed(records),
+            State::Compensated(_) => self.wrong_compensated(records),
+            State::Running(_) | State::Compensating(_) | State::Parked(_) => None,
+        }
+    }
+
+    fn wrong_completed(&self, records: &[StepRecord]) -> Option<String> {
+        let is_missing = |step: &&StepPlan| {
+            step.items_at_once.is_none() && !records.iter().any(|record| record.name == step.name)
+        };
+        let missing = self.plan.steps().iter().find(is_missing).map(|step| &step.name);
+        let is_open =
+            |record: &&StepRecord| !matches!(record.state, StepState::Done(_) | StepState::Skipped);
+        let open = || records.iter().find(is_open).map(|record| &record.name);
+        missing.or_else(open).map(|step| format!("the saga is completed without {step} [end]"))
+    }
+
+    fn wrong_compensated(&self, records: &[StepRecord]) -> Option<String> {
+        let stands = |record: &&StepRecord| {
+            let step = self.plan.position_of(&record.name).map(|place| &self.plan.steps()[place]);
+            let can_be_undone = step.is_some_and(|step| !matches!(step.role, Role::NothingToUndo));
+            can_be_undone && matches!(record.state, StepState::Done(_))
+        };
+        let standing = records.iter().find(stands)?;
+        Some(format!("the saga is compensated with {} [end]", standing.name))
     }
 
     /// What is awaited has a timer, or the loss of one message would be the end of it.
-    fn wrong_timers(&self, instance: &Instance, local: &Local) -> Option<String> {
-        if matches!(instance.state, State::Parked(_)) {
-            return None;
-        }
-        let unarmed = instance.state.steps().iter().find(|record| {
-            let step = self.steps.number(record.name.clone());
-            record.state.is_awaited() && !local.cell(step).is_some_and(Cell::is_armed)
-        })?;
-        Some(format!("{} is awaited without a timer [loss]", unarmed.name))
+    fn wrong_timers(&self, local: &Local, standing: &Standing) -> Option<String> {
+        let is_unarmed = |step: u32| !local.cell(step).is_some_and(Cell::is_armed);
+        let (step, _) = standing.awaited.iter().find(|(step, _)| is_unarmed(*step))?;
+        (standing.status != Status::Parked)
+            .then(|| format!("{} is awaited without a timer [loss]", self.steps.value(*step)))
     }
 }
 

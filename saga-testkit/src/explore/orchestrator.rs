@@ -58,12 +58,17 @@ pub(super) enum Asked {
     Disarm { step: u32 },
 }
 
-/// What the search needs to know of a saga to list what may happen to it.
+/// What the search needs to know of a saga, found out once for each of its states.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) status: Status,
     pub(super) going_back: bool,
     pub(super) awaited: Vec<(u32, Direction)>,
+    /// What the saga takes for done, and what for refused or undone.
+    pub(super) done: Vec<u32>,
+    pub(super) not_done: Vec<u32>,
+    /// What is wrong with it, whatever the rest of the world looks like.
+    pub(super) wrong: Option<String>,
 }
 
 impl<M> Rules<M> {
@@ -91,14 +96,22 @@ impl<M> Rules<M> {
 
     pub(super) fn standing(&self, instance: u32) -> Standing {
         let instance = self.instances.value(instance);
-        let awaited =
-            instance.state.steps().iter().filter_map(|record| {
-                Some((self.steps.number(record.name.clone()), record.state.awaited()?.0))
-            });
+        let steps = instance.state.steps();
+        let of = |wanted: fn(&StepState) -> bool| {
+            let wanted = steps.iter().filter(|record| wanted(&record.state));
+            let numbers = wanted.map(|record| self.steps.number(record.name.clone()));
+            numbers.filter(|step| self.sends_command(*step)).collect()
+        };
+        let awaited = steps
+            .iter()
+            .filter_map(|record| Some((self.steps.number(record.name.clone()), record.state.awaited()?.0)));
         Standing {
             status: instance.state.status(),
             going_back: instance.state.cause().is_some(),
             awaited: awaited.collect(),
+            done: of(|state| matches!(state, StepState::Done(_))),
+            not_done: of(|state| matches!(state, StepState::Refused | StepState::Undone)),
+            wrong: self.wrong_end(&instance),
         }
     }
 

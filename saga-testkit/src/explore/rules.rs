@@ -64,8 +64,12 @@ impl<M: Clone + Eq + Hash> Rules<M> {
 }
 
 impl<M> Rules<M> {
-    /// The place in the plan of the step with this number: they are numbered in its order.
+    /// The place in the plan of the step with this number. Steps are numbered in the plan's order, items behind them.
     pub(super) fn place(&self, step: u32) -> usize {
-        step as usize
+        let place = step as usize;
+        match place < self.plan.steps().len() {
+            true => place,
+            false => self.plan.position_of(&self.steps.value(step)).unwrap_or_default(),
+        }
     }
 }

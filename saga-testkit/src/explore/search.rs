@@ -5,7 +5,6 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::Faults;
 use super::reach::{self, Edges};
 use super::rules::Rules;
 use super::walker::{Move, Walker};
@@ -54,12 +53,21 @@ pub(super) struct Search<'a, M> {
 /// What came of a part of a level.
 #[derive(Default)]
 struct Part {
-    /// States that no level before has: fingerprint, parent, and the state.
-    new: Vec<(u128, u32, World)>,
+    /// States that no level before has, and their fingerprints.
+    new: Vec<New>,
+    seen: Prints,
     /// The fingerprints of all successors, and how many each parent has.
     successors: Vec<u128>,
     counts: Vec<u32>,
     wrong: Option<(u32, Move, String)>,
+}
+
+/// A state that no level before has.
+struct New {
+    print: u128,
+    parent: u32,
+    is_end: bool,
+    world: World,
 }
 
 impl<'a, M: Clone + Eq + Hash + Send + Sync> Search<'a, M> {
@@ -77,11 +85,13 @@ impl<'a, M: Clone + Eq + Hash + Send + Sync> Search<'a, M> {
 
     /// Searches everything that can be reached from `start`.
     pub(super) fn run(mut self, start: &World) -> Searched {
-        if let Some(wrong) = self.rules.wrong_world(start) {
+        let mut walker = Walker::new(self.rules);
+        if let Some(wrong) = walker.wrong(start) {
             return self.finish(0, Some(Found { wrong, path: Vec::new() }), false);
         }
-        let mut walkers: Vec<Walker<'_, M>> = (0..threads()).map(|_| Walker::new(self.rules)).collect();
-        self.add(fingerprint(start), NO_PARENT, start);
+        self.add(fingerprint(start), NO_PARENT, walker.is_end(start));
+        let mut walkers = vec![walker];
+        walkers.resize_with(threads(), || Walker::new(self.rules));
         let (mut level, mut depth) = (vec![start.clone()], 0);
         loop {
             let first = (self.prints.len() - level.len()) as u32;
@@ -125,13 +135,12 @@ impl<'a, M: Clone + Eq + Hash + Send + Sync> Search<'a, M> {
 
     fn expand_part(&self, walker: &mut Walker<'_, M>, first: u32, worlds: &[World]) -> Part {
         let mut part = Part::default();
-        let mut seen = Prints::default();
         for (offset, world) in worlds.iter().enumerate() {
             let parent = first + offset as u32;
             let before = part.successors.len();
             for (made, reached) in walker.next(world) {
                 let wrong = match reached {
-                    Ok(next) => self.visit(&mut part, &mut seen, parent, next),
+                    Ok(next) => self.visit(walker, &mut part, parent, next),
                     Err(wrong) => Some(wrong),
                 };
                 if let Some(wrong) = wrong {
@@ -145,14 +154,20 @@ impl<'a, M: Clone + Eq + Hash + Send + Sync> Search<'a, M> {
     }
 
     /// Notes a successor, and returns what is wrong with it if it is new.
-    fn visit(&self, part: &mut Part, seen: &mut Prints, parent: u32, world: World) -> Option<String> {
+    fn visit(
+        &self,
+        walker: &mut Walker<'_, M>,
+        part: &mut Part,
+        parent: u32,
+        world: World,
+    ) -> Option<String> {
         let print = fingerprint(&world);
         part.successors.push(print);
-        if self.index.contains_key(&print) || !seen.insert(print) {
+        if self.index.contains_key(&print) || !part.seen.insert(print) {
             return None;
         }
-        let wrong = self.rules.wrong_world(&world);
-        part.new.push((print, parent, world));
+        let (wrong, is_end) = (walker.wrong(&world), walker.is_end(&world));
+        part.new.push(New { print, parent, is_end, world });
         wrong
     }
 
@@ -161,8 +176,8 @@ impl<'a, M: Clone + Eq + Hash + Send + Sync> Search<'a, M> {
         let mut level = Vec::new();
         let mut successors = Vec::with_capacity(parts.len());
         for Part { new, successors: prints, counts, .. } in parts {
-            for (print, parent, world) in new {
-                if self.add(print, parent, &world) {
+            for New { print, parent, is_end, world } in new {
+                if self.add(print, parent, is_end) {
                     level.push(world);
                 }
             }
@@ -174,14 +189,14 @@ impl<'a, M: Clone + Eq + Hash + Send + Sync> Search<'a, M> {
         level
     }
 
-    fn add(&mut self, print: u128, parent: u32, world: &World) -> bool {
+    fn add(&mut self, print: u128, parent: u32, is_end: bool) -> bool {
         let number = self.prints.len() as u32;
         if *self.index.entry(print).or_insert(number) != number {
             return false;
         }
         self.prints.push(print);
         self.parents.push(parent);
-        self.is_end.push(self.rules.is_end(world));
+        self.is_end.push(is_end);
         true
     }
 
@@ -230,23 +245,6 @@ fn step_to<M: Clone + Eq + Hash>(walker: &mut Walker<'_, M>, world: &mut World, 
     let (made, next) = reached.find(|(_, next)| fingerprint(next) == print)?;
     *world = next;
     Some(made)
-}
-
-impl<M: Eq + Hash> Rules<M> {
-    /// What is wrong with a state.
-    pub(super) fn wrong_world(&self, world: &World) -> Option<String> {
-        let sagas = world.sagas.iter().find_map(|local| self.wrong_local(local));
-        sagas.or_else(|| self.wrong_scene(world))
-    }
-
-    /// Whether every saga has ended, or is parked for good.
-    fn is_end(&self, world: &World) -> bool {
-        let parked_for_good = !self.faults.contains(Faults::OPERATOR);
-        world.sagas.iter().all(|local| {
-            let status = self.instances.value(local.instance).state.status();
-            status.is_terminal() || (parked_for_good && status == saga_core::machine::Status::Parked)
-        })
-    }
 }
 
 fn next_of<'a>(taken: &AtomicUsize, chunks: &[&'a [World]]) -> Option<(usize, &'a [World])> {

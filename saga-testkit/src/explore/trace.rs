@@ -51,7 +51,7 @@ impl Named {
     fn of<M>(rules: &Rules<M>, step: u32) -> Self {
         let plan = &rules.plan.steps()[rules.place(step)];
         let participant = plan.command().map(|command| command.participant.to_string()).unwrap_or_default();
-        Named { step: plan.name.to_string(), participant }
+        Named { step: rules.steps.value(step).to_string(), participant }
     }
 }
 

@@ -8,13 +8,12 @@ use saga_core::definition::Role;
 use saga_core::fence::FenceState;
 use saga_core::id::Direction;
 use saga_core::machine::Status;
-use saga_core::message::Payload;
 
 use super::Faults;
 use super::orchestrator::{Asked, Moment, Outcome, Standing, Stimulus};
 use super::participants::{Did, Taken};
 use super::rules::Rules;
-use super::world::{Cell, Local, Message, NONE, Said, World};
+use super::world::{Cell, Fast, Local, Message, NONE, Said, World};
 
 /// One thing that happens to one saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +39,10 @@ type Choices = Result<Vec<Taken>, String>;
 /// Walks from world to world, and remembers what the machine and the participants said before: both are pure.
 pub(super) struct Walker<'a, M> {
     pub(super) rules: &'a Rules<M>,
-    outcomes: HashMap<(u32, Stimulus, Moment), Arc<Outcome>>,
-    standings: HashMap<u32, Arc<Standing>>,
-    taken: HashMap<(u32, Question), Arc<Choices>>,
+    outcomes: HashMap<(u32, Stimulus, Moment), Arc<Outcome>, Fast>,
+    standings: HashMap<u32, Arc<Standing>, Fast>,
+    taken: HashMap<(u32, Question), Arc<Choices>, Fast>,
+    rows: HashMap<u32, Row, Fast>,
 }
 
 /// What a participant's answers depend on, beside the model.
@@ -54,10 +54,23 @@ struct Question {
     body: u32,
 }
 
+/// What a fence row says to an operator who looks at it.
+#[derive(Clone, Copy)]
+struct Row {
+    /// The reply, if the work is done.
+    reply: Option<u32>,
+    out_of_the_world: bool,
+}
+
 impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     pub(super) fn new(rules: &'a Rules<M>) -> Self {
-        let (outcomes, standings, taken) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Walker { rules, outcomes, standings, taken }
+        Walker {
+            rules,
+            outcomes: HashMap::default(),
+            standings: HashMap::default(),
+            taken: HashMap::default(),
+            rows: HashMap::default(),
+        }
     }
 
     /// Everything that may happen next and changes something, always in the same order.
@@ -177,23 +190,50 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     }
 
     /// What the step has answered, if what is awaited of it is really done.
-    fn truly_done(&self, cell: &Cell, direction: Direction) -> Option<u32> {
-        let row = (cell.row != NONE).then(|| self.rules.rows.value(cell.row))?;
-        match (direction, &*row) {
-            (Direction::Do | Direction::Close, FenceState::Applied(reply)) => {
-                Some(self.rules.payloads.number(Payload::clone(reply)))
-            }
-            (Direction::Undo, _) if self.rules.is_out_of_the_world(cell) => Some(NONE),
-            (Direction::Do | Direction::Close | Direction::Undo, _) => None,
+    fn truly_done(&mut self, cell: &Cell, direction: Direction) -> Option<u32> {
+        let row = self.row(cell)?;
+        match direction {
+            Direction::Do | Direction::Close => row.reply,
+            Direction::Undo => row.out_of_the_world.then_some(NONE),
         }
+    }
+
+    fn row(&mut self, cell: &Cell) -> Option<Row> {
+        let rules = self.rules;
+        let read = || Row {
+            reply: match &*rules.rows.value(cell.row) {
+                FenceState::Applied(reply) => Some(rules.payloads.number(reply.clone())),
+                FenceState::Started | FenceState::Refused(_) => None,
+                FenceState::Compensated | FenceState::Closed => None,
+            },
+            out_of_the_world: rules.is_out_of_the_world(cell),
+        };
+        (cell.row != NONE).then(|| *self.rows.entry(cell.row).or_insert_with(read))
     }
 
     /// An operator may believe that a step was not done while its command is on its way. Only the last word of all
     /// must be true: that on a step of which the saga is parked because even its close was not answered.
-    fn may_say_not_done(&self, standing: &Standing, cell: &Cell, direction: Direction) -> bool {
+    fn may_say_not_done(&mut self, standing: &Standing, cell: &Cell, direction: Direction) -> bool {
         let last_word = direction == Direction::Close && standing.status == Status::Parked;
         let retriable = matches!(self.rules.plan.steps()[self.rules.place(cell.step)].role, Role::Retriable);
-        !retriable && (!last_word || standing.going_back || self.rules.is_out_of_the_world(cell))
+        !retriable
+            && (!last_word || standing.going_back || self.row(cell).is_some_and(|row| row.out_of_the_world))
+    }
+
+    /// What is wrong with a state.
+    pub(super) fn wrong(&mut self, world: &World) -> Option<String> {
+        let rules = self.rules;
+        let local = world.sagas.iter().find_map(|local| rules.wrong_local(local, &self.standing(local)));
+        local.or_else(|| rules.wrong_scene(world))
+    }
+
+    /// Whether every saga has ended, or is parked for good.
+    pub(super) fn is_end(&mut self, world: &World) -> bool {
+        let parked_for_good = !self.rules.faults.contains(Faults::OPERATOR);
+        world.sagas.iter().all(|local| {
+            let status = self.standing(local).status;
+            status.is_terminal() || (parked_for_good && status == Status::Parked)
+        })
     }
 
     fn standing(&mut self, local: &Local) -> Arc<Standing> {

@@ -1,0 +1,36 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Proves the framework itself, and prints figures.
+#[derive(Debug, Parser)]
+#[command(name = "prove", bin_name = "scripts/prove", after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Search every state of the example sagas and of sagas of all shapes, whatever fails
+    Explore(ExploreArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArguments {
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Go on with shapes that the seed draws until so many seconds have passed
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+    /// The seed of the shapes that are drawn
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub(crate) seed: u64,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  scripts/prove explore
+  scripts/prove explore --json
+  scripts/prove explore --seconds 600 --seed 7";

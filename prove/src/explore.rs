@@ -1,0 +1,193 @@
+//! Searches every state of the example sagas and of sagas of all shapes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use saga_core::{Definition, Saga};
+use saga_testkit::explore::{Report, explore};
+use saga_testkit::topology::{Diary, Part, Topology};
+use serde::Serialize;
+
+use crate::args::ExploreArguments;
+use crate::draw::Dice;
+use crate::examples::{order, quickstart};
+
+/// The line that `--json` prints.
+#[derive(Debug, Default, Serialize)]
+struct Figures {
+    states: usize,
+    violations: usize,
+    stuck_states: usize,
+    seconds: f64,
+}
+
+/// Something to explore.
+struct Subject {
+    name: String,
+    explored: Box<dyn FnOnce() -> Report>,
+}
+
+pub(crate) fn run(arguments: &ExploreArguments) -> anyhow::Result<()> {
+    let began = now();
+    let mut proof = Proof::begin(arguments.json);
+    let subjects = examples()?.into_iter().chain(shapes()).chain(pairs());
+    subjects.for_each(|subject| proof.explore(subject));
+    let limit = Duration::from_secs(arguments.seconds.unwrap_or_default());
+    let mut dice = Dice::of(arguments.seed);
+    while began.elapsed() < limit {
+        proof.explore(alone(&dice.topology(), 0));
+    }
+    proof.end(began.elapsed())
+}
+
+/// A proof under way.
+struct Proof {
+    json: bool,
+    bar: ProgressBar,
+    figures: Figures,
+    /// What was not searched to its end.
+    cut_off: Vec<String>,
+}
+
+impl Proof {
+    fn begin(json: bool) -> Self {
+        let style =
+            ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bar = ProgressBar::new(0).with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Proof { json, bar, figures: Figures::default(), cut_off: Vec::new() }
+    }
+
+    fn explore(&mut self, subject: Subject) {
+        self.bar.set_message(subject.name.clone());
+        let began = now();
+        let report = (subject.explored)();
+        if !self.json {
+            self.bar.suspend(|| print(&subject.name, &report, began.elapsed()));
+        }
+        self.figures.states += report.states;
+        self.figures.stuck_states += report.stuck_states;
+        self.figures.violations += usize::from(report.violation.is_some());
+        if report.cut_off {
+            self.cut_off.push(subject.name);
+        }
+        self.bar.set_position(self.figures.states as u64);
+    }
+
+    fn end(mut self, took: Duration) -> anyhow::Result<()> {
+        self.bar.finish_and_clear();
+        self.figures.seconds = took.as_secs_f64();
+        let Figures { states, violations, stuck_states, seconds } = &self.figures;
+        if self.json {
+            println!("{}", serde_json::to_string(&self.figures)?);
+        } else {
+            println!("{states} states, {violations} violations, {stuck_states} stuck states, {seconds:.1} s");
+        }
+        match (violations + stuck_states, self.cut_off.as_slice()) {
+            (0, []) => Ok(()),
+            (0, cut_off) => bail!("not searched to the end: {}", cut_off.join("; ")),
+            _ => bail!("{violations} violations, {stuck_states} stuck states"),
+        }
+    }
+}
+
+fn print(name: &str, report: &Report, took: Duration) {
+    println!("{name}: {report}, {:.2} s", took.as_secs_f64());
+}
+
+/// The sagas of the examples.
+fn examples() -> anyhow::Result<Vec<Subject>> {
+    let order = order::place_order().context("the order example")?;
+    let quickstart = quickstart::place_order().context("the quickstart")?;
+    Ok(vec![example("example order", order), example("example quickstart", quickstart)])
+}
+
+fn example<S: Saga>(name: &str, definition: Definition<S>) -> Subject {
+    Subject { name: name.into(), explored: Box::new(move || explore(&definition).run()) }
+}
+
+/// Sagas of all shapes, each alone.
+fn shapes() -> Vec<Subject> {
+    let plain = sequences().chain(groups()).chain(mixtures().map(Topology::of));
+    let hurried = mixtures().map(|parts| Topology::of(parts).with_deadline());
+    let mut subjects: Vec<Subject> = plain.chain(hurried).map(|topology| alone(&topology, 0)).collect();
+    for parts in mixtures().filter(|parts| parts.len() == 4) {
+        let topology = Topology::of(parts).with_conditions();
+        subjects.extend((1..16).map(|skips| alone(&topology, skips)));
+    }
+    subjects
+}
+
+/// One to eight steps, one after another.
+fn sequences() -> impl Iterator<Item = Topology> {
+    (1..=8).map(|count| Topology::of(std::iter::repeat_n(Part::Step, count)))
+}
+
+/// Groups up to a width of four, alone and in company.
+fn groups() -> impl Iterator<Item = Topology> {
+    let alone = (2..=4).map(|width| vec![Part::Group(width)]);
+    let company = [
+        vec![Part::Step, Part::Group(2), Part::Step],
+        vec![Part::Step, Part::Group(3), Part::Step],
+        vec![Part::Group(2), Part::Group(2)],
+        vec![Part::Group(2), Part::ClosedPivot, Part::Then],
+        vec![Part::Check, Part::Group(3), Part::Pivot],
+    ];
+    alone.chain(company).map(Topology::of)
+}
+
+/// Four parts, of which each role is one somewhere.
+fn mixtures() -> impl Iterator<Item = Vec<Part>> {
+    use Part::{Check, ClosedPivot, Pivot, Step, Then, Wait};
+    let mixtures: [&[Part]; 12] = [
+        &[Pivot],
+        &[ClosedPivot, Then],
+        &[Step, Check, Step],
+        &[Step, Pivot, Then],
+        &[Check, Step, Pivot, Then],
+        &[Step, Check, ClosedPivot, Then],
+        &[Wait, Step, Check, Step],
+        &[Step, Wait, Pivot, Then],
+        &[Step, Wait, Wait, ClosedPivot],
+        &[Step, Check, Wait, Step, ClosedPivot, Then],
+        &[Check, Check, Step, Step, Pivot, Then, Then],
+        &[Step, Step, Step, ClosedPivot, Then, Then, Then],
+    ];
+    mixtures.into_iter().map(<[Part]>::to_vec)
+}
+
+/// Two sagas of one shape at once.
+fn pairs() -> impl Iterator<Item = Subject> {
+    use Part::{Check, ClosedPivot, Group, Pivot, Step, Then, Wait};
+    let shapes: [&[Part]; 6] = [
+        &[Step, Step],
+        &[Step, Step, Step],
+        &[Step, ClosedPivot, Then],
+        &[Check, Step, Pivot],
+        &[Wait, Step],
+        &[Group(2)],
+    ];
+    shapes.into_iter().map(|parts| pair(&Topology::of(parts.iter().copied())))
+}
+
+fn alone(topology: &Topology, skips: u16) -> Subject {
+    let definition = topology.definition::<5>();
+    let name = if skips == 0 { topology.to_string() } else { format!("{topology}, {skips:#b} skipped") };
+    let explored = move || explore(&definition).saga(&Diary::skipping(skips)).run();
+    Subject { name, explored: Box::new(explored) }
+}
+
+fn pair(topology: &Topology) -> Subject {
+    let definition = topology.definition::<5>();
+    let explored = move || explore(&definition).saga(&Diary::default()).saga(&Diary::default()).run();
+    Subject { name: format!("two of: {topology}"), explored: Box::new(explored) }
+}
+
+/// The only clock here: it measures, and decides nothing but when to stop drawing shapes.
+#[expect(clippy::disallowed_methods, reason = "a proof says how long it took")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+const TEMPLATE: &str = "{spinner} {human_pos} states, {elapsed}: {msg}";

@@ -1,0 +1,30 @@
+//! Long proofs of the framework itself, with figures: `scripts/prove explore`.
+//!
+//! A proof is a subcommand with a file of its own. It prints what it did as it goes, one line of JSON at the end if it
+//! is asked for that, and fails if anything is wrong.
+
+mod args;
+mod draw;
+mod examples;
+mod explore;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+// The order example looks for its contract here.
+use examples::contract;
+
+fn main() -> ExitCode {
+    let proved = match Arguments::parse().command {
+        Command::Explore(arguments) => explore::run(&arguments),
+    };
+    match proved {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("prove: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
