@@ -97,10 +97,10 @@ fn print(name: &str, report: &Report, took: Duration) {
 }
 
 /// The sagas of the examples.
-fn examples() -> anyhow::Result<Vec<Subject>> {
+fn examples() -> anyhow::Result<[Subject; 2]> {
     let order = order::place_order().context("the order example")?;
     let quickstart = quickstart::place_order().context("the quickstart")?;
-    Ok(vec![example("example order", order), example("example quickstart", quickstart)])
+    Ok([example("example order", order), example("example quickstart", quickstart)])
 }
 
 fn example<S: Saga>(name: &str, definition: Definition<S>) -> Subject {
@@ -112,10 +112,9 @@ fn shapes() -> Vec<Subject> {
     let plain = sequences().chain(groups()).chain(mixtures().map(Topology::of));
     let hurried = mixtures().map(|parts| Topology::of(parts).with_deadline());
     let mut subjects: Vec<Subject> = plain.chain(hurried).map(|topology| alone(&topology, 0)).collect();
-    for parts in mixtures().filter(|parts| parts.len() == 4) {
-        let topology = Topology::of(parts).with_conditions();
-        subjects.extend((1..16).map(|skips| alone(&topology, skips)));
-    }
+    let conditional =
+        mixtures().filter(|parts| parts.len() == 4).map(|parts| Topology::of(parts).with_conditions());
+    subjects.extend(conditional.flat_map(|topology| (1..15).map(move |skips| alone(&topology, skips))));
     subjects
 }
 
@@ -180,7 +179,8 @@ fn alone(topology: &Topology, skips: u16) -> Subject {
 
 fn pair(topology: &Topology) -> Subject {
     let definition = topology.definition::<5>();
-    let explored = move || explore(&definition).saga(&Diary::default()).saga(&Diary::default()).run();
+    let both = explore(&definition).saga(&Diary::default()).saga(&Diary::default());
+    let explored = move || both.states_max(STATES_MAX).run();
     Subject { name: format!("two of: {topology}"), explored: Box::new(explored) }
 }
 
@@ -189,5 +189,8 @@ fn pair(topology: &Topology) -> Subject {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// Twice what the largest pair has.
+const STATES_MAX: usize = 10_000_000;
 
 const TEMPLATE: &str = "{spinner} {human_pos} states, {elapsed}: {msg}";
