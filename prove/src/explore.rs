@@ -138,8 +138,8 @@ fn groups() -> impl Iterator<Item = Topology> {
 
 /// Four parts, of which each role is one somewhere.
 fn mixtures() -> impl Iterator<Item = Vec<Part>> {
-    use Part::{Check, ClosedPivot, Pivot, Step, Then, Wait};
-    let mixtures: [&[Part]; 12] = [
+    use Part::{Check, ClosedPivot, Loop, Pivot, Step, Then, Wait};
+    let mixtures: [&[Part]; 14] = [
         &[Pivot],
         &[ClosedPivot, Then],
         &[Step, Check, Step],
@@ -152,6 +152,8 @@ fn mixtures() -> impl Iterator<Item = Vec<Part>> {
         &[Step, Check, Wait, Step, ClosedPivot, Then],
         &[Check, Check, Step, Step, Pivot, Then, Then],
         &[Step, Step, Step, ClosedPivot, Then, Then, Then],
+        &[Loop, Step],
+        &[Step, Loop, ClosedPivot, Then],
     ];
     mixtures.into_iter().map(<[Part]>::to_vec)
 }
@@ -173,7 +175,8 @@ fn pairs() -> impl Iterator<Item = Subject> {
 fn alone(topology: &Topology, skips: u16) -> Subject {
     let definition = topology.definition::<5>();
     let name = if skips == 0 { topology.to_string() } else { format!("{topology}, {skips:#b} skipped") };
-    let explored = move || explore(&definition).saga(&Diary::skipping(skips)).run();
+    let diary = Diary { skips, ..Diary::with_items(ITEMS) };
+    let explored = move || explore(&definition).saga(&diary).run();
     Subject { name, explored: Box::new(explored) }
 }
 
@@ -189,6 +192,9 @@ fn pair(topology: &Topology) -> Subject {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// One more than a loop has under way at once.
+const ITEMS: usize = 3;
 
 /// Twice what the largest pair has.
 const STATES_MAX: usize = 10_000_000;

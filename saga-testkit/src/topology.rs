@@ -16,8 +16,8 @@ use std::time::Duration;
 use saga_core::definition::{AfterPivot, BeforePivot, Builder};
 use saga_core::policy::Retry;
 use saga_core::{
-    Command, Compensate, Definition, NothingToUndo, Outcome, Participant, Retriable, Saga, Signal, Step,
-    Undoes, saga,
+    Command, Compensate, CompensateEach, Definition, Each, NothingToUndo, Outcome, Participant, Retriable,
+    Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub enum Part {
     Check,
     /// A wait for a signal: a yes or a no.
     Wait,
+    /// A step that can be undone, for each of the diary's items, two at once.
+    Loop,
     /// Two to four steps at once.
     Group(usize),
     /// The pivot, asked for ever.
@@ -102,6 +104,7 @@ impl fmt::Display for Part {
             Part::Step => write!(f, "step"),
             Part::Check => write!(f, "check"),
             Part::Wait => write!(f, "wait"),
+            Part::Loop => write!(f, "loop"),
             Part::Group(width) => write!(f, "group of {width}"),
             Part::Pivot => write!(f, "pivot"),
             Part::ClosedPivot => write!(f, "pivot that is closed"),
@@ -115,6 +118,8 @@ impl fmt::Display for Part {
 pub struct Diary {
     /// Which parts are skipped, if they have conditions, by the bits of the numbers of their first steps.
     pub skips: u16,
+    /// How many items loops have.
+    pub items: usize,
     answers: Vec<String>,
 }
 
@@ -122,6 +127,11 @@ impl Diary {
     /// A diary that skips the parts whose bits are set.
     pub fn skipping(skips: u16) -> Self {
         Diary { skips, ..Diary::default() }
+    }
+
+    /// A diary whose loops have so many items.
+    pub fn with_items(items: usize) -> Self {
+        Diary { items, ..Diary::default() }
     }
 }
 
@@ -191,6 +201,38 @@ impl<const N: usize, const ATTEMPTS: u32> Compensate<Diary> for Work<N, ATTEMPTS
     }
 }
 
+impl<const N: usize, const ATTEMPTS: u32> Each<Diary> for Work<N, ATTEMPTS> {
+    const AT_ONCE: usize = 2;
+
+    fn items(diary: &Diary) -> Vec<String> {
+        (0..diary.items).map(|item| item.to_string()).collect()
+    }
+
+    fn command(diary: &Diary, _: &str) -> Self {
+        Work(diary.answers.clone())
+    }
+
+    fn on_reply(diary: &mut Diary, item: &str, reply: u64) {
+        diary.answers.push(format!("{N}#{item}: {reply}"));
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(ATTEMPTS)
+    }
+}
+
+impl<const N: usize, const ATTEMPTS: u32> CompensateEach<Diary> for Work<N, ATTEMPTS> {
+    type Undo = Unwork<N, ATTEMPTS>;
+
+    fn undo(diary: &Diary, _: &str, did: Outcome<u64>) -> Unwork<N, ATTEMPTS> {
+        <Self as Compensate<Diary>>::undo(diary, did)
+    }
+
+    fn undo_retry() -> Retry {
+        Retry::for_undo().attempts(ATTEMPTS)
+    }
+}
+
 impl<const N: usize, const ATTEMPTS: u32> Undoes<Work<N, ATTEMPTS>> for Unwork<N, ATTEMPTS> {}
 impl<const N: usize, const ATTEMPTS: u32> NothingToUndo<Diary> for Work<N, ATTEMPTS> {}
 impl<const N: usize, const ATTEMPTS: u32> Retriable<Diary> for Work<N, ATTEMPTS> {}
@@ -245,6 +287,7 @@ impl Draft {
             (Draft::Before(saga), Part::Step) => Draft::Before(step::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Check) => Draft::Before(check::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Wait) => Draft::Before(wait(saga, number)),
+            (Draft::Before(saga), Part::Loop) => Draft::Before(each::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Group(width)) => {
                 Draft::Before(group::<ATTEMPTS>(saga, number, width))
             }
@@ -297,6 +340,10 @@ fn check<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
 
 fn then<const ATTEMPTS: u32>(saga: After, number: usize) -> After {
     with_number!(number, N => saga.then::<Work<N, ATTEMPTS>>())
+}
+
+fn each<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
+    with_number!(number, N => saga.for_each::<Work<N, ATTEMPTS>>())
 }
 
 fn wait(saga: Before, number: usize) -> Before {

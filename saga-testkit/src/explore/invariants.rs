@@ -173,8 +173,7 @@ impl<M> Rules<M> {
             step.items_at_once.is_none() && !records.iter().any(|record| record.name == step.name)
         };
         let missing = self.plan.steps().iter().find(is_missing).map(|step| &step.name);
-        let is_open =
-            |record: &&StepRecord| !matches!(record.state, StepState::Done(_) | StepState::Skipped);
+        let is_open = |record: &&StepRecord| !matches!(record.state, StepState::Done(_) | StepState::Skipped);
         let open = || records.iter().find(is_open).map(|record| &record.name);
         missing.or_else(open).map(|step| format!("the saga is completed without {step} [end]"))
     }

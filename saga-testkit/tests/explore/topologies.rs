@@ -43,6 +43,18 @@ fn nothing_goes_wrong_when_parts_are_skipped() {
 }
 
 #[test]
+fn nothing_goes_wrong_in_loops() {
+    let parts = [Part::Step, Part::Loop, Part::ClosedPivot];
+    for items in 0..=3 {
+        let topology = Topology::of(parts.into_iter().skip(usize::from(items > 2)));
+        let faults = Faults::all().without(Faults::OPERATOR);
+        let report =
+            explore(&topology.definition::<5>()).faults(faults).saga(&Diary::with_items(items)).run();
+        assert!(report.violation.is_none() && !report.cut_off, "{topology}, {items} items: {report}");
+    }
+}
+
+#[test]
 fn nothing_goes_wrong_when_commands_are_sent_once() {
     for topology in small() {
         let report = explore(&topology.definition::<1>()).run();
