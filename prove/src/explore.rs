@@ -175,14 +175,14 @@ fn pairs() -> impl Iterator<Item = Subject> {
 fn alone(topology: &Topology, skips: u16) -> Subject {
     let definition = topology.definition::<5>();
     let name = if skips == 0 { topology.to_string() } else { format!("{topology}, {skips:#b} skipped") };
-    let diary = Diary { skips, ..Diary::with_items(ITEMS) };
+    let diary = Diary::of(ITEMS).skipping(skips);
     let explored = move || explore(&definition).saga(&diary).run();
     Subject { name, explored: Box::new(explored) }
 }
 
 fn pair(topology: &Topology) -> Subject {
     let definition = topology.definition::<5>();
-    let both = explore(&definition).saga(&Diary::default()).saga(&Diary::default());
+    let both = explore(&definition).saga(&Diary::of(ITEMS)).saga(&Diary::of(ITEMS));
     let explored = move || both.states_max(STATES_MAX).run();
     Subject { name: format!("two of: {topology}"), explored: Box::new(explored) }
 }

@@ -117,21 +117,21 @@ impl fmt::Display for Part {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diary {
     /// Which parts are skipped, if they have conditions, by the bits of the numbers of their first steps.
-    pub skips: u16,
-    /// How many items loops have.
-    pub items: usize,
+    skips: u16,
+    items: usize,
     answers: Vec<String>,
 }
 
 impl Diary {
-    /// A diary that skips the parts whose bits are set.
-    pub fn skipping(skips: u16) -> Self {
-        Diary { skips, ..Diary::default() }
+    /// A diary whose loops have so many items, and that skips nothing.
+    pub fn of(items: usize) -> Self {
+        Diary { items, ..Diary::default() }
     }
 
-    /// A diary whose loops have so many items.
-    pub fn with_items(items: usize) -> Self {
-        Diary { items, ..Diary::default() }
+    /// The same, but the parts whose bits are set are skipped if they have conditions.
+    #[must_use]
+    pub fn skipping(self, skips: u16) -> Self {
+        Diary { skips, ..self }
     }
 }
 

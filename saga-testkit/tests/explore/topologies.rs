@@ -35,7 +35,7 @@ fn nothing_goes_wrong_in_a_saga_of_any_shape() {
 fn nothing_goes_wrong_when_parts_are_skipped() {
     for topology in small().into_iter().map(Topology::with_conditions) {
         for skips in 0..8 {
-            let explorer = explore(&topology.definition::<5>()).saga(&Diary::skipping(skips));
+            let explorer = explore(&topology.definition::<5>()).saga(&Diary::default().skipping(skips));
             let report = explorer.run();
             assert!(report.violation.is_none() && !report.cut_off, "{topology}: {report}");
         }
@@ -48,8 +48,7 @@ fn nothing_goes_wrong_in_loops() {
     for items in 0..=3 {
         let topology = Topology::of(parts.into_iter().skip(usize::from(items > 2)));
         let faults = Faults::all().without(Faults::OPERATOR);
-        let report =
-            explore(&topology.definition::<5>()).faults(faults).saga(&Diary::with_items(items)).run();
+        let report = explore(&topology.definition::<5>()).faults(faults).saga(&Diary::of(items)).run();
         assert!(report.violation.is_none() && !report.cut_off, "{topology}, {items} items: {report}");
     }
 }
