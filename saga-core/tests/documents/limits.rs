@@ -3,9 +3,10 @@
 use std::path::Path;
 
 /// What a line of the table is about, the limit that it has, and the constant that says so, with its file.
-const LIMITS: [(&str, &str, &str, &str); 14] = [
+const LIMITS: [(&str, &str, &str, &str); 15] = [
     ("body of a message", "256 KiB", "port/mod.rs", "BODY_BYTES_MAX: usize = 256 * 1024;"),
     ("steps of a saga", "256", "definition/builder.rs", "STEPS_MAX: usize = 256;"),
+    ("items of a step", "256", "definition/items.rs", "ITEMS_MAX: usize = 256;"),
     ("steps in parallel", "64", "definition/builder.rs", "WIDTH_MAX: usize = 64;"),
     ("names of sagas", "120 ASCII", "id.rs", "NAME_LENGTH_MAX: usize = 120;"),
     ("business key", "200 characters", "id.rs", "KEY_LENGTH_MAX: usize = 200;"),
