@@ -132,7 +132,7 @@ pub mod port;
 pub mod runtime;
 
 pub use definition::{
-    Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Outcome, Retriable,
-    RetriableEach, Saga, Signal, Step, saga,
+    Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Notification, Outcome,
+    Retriable, RetriableEach, Saga, Signal, Step, saga,
 };
 pub use message::{Command, Participant, Undoes};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use saga_core::definition::{Group, Steps};
 use saga_core::policy::{Backoff, Retry};
 use saga_core::{
-    Command, Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Outcome,
-    Participant, Retriable, RetriableEach, Saga, Signal, Step, Undoes, saga,
+    Command, Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Notification,
+    Outcome, Participant, Retriable, RetriableEach, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -283,6 +283,34 @@ fn a_wait_that_makes_no_sense_is_an_error() {
     assert!(error.contains("two steps named \"word\""), "{error}");
 }
 
+/// A notification to no topic, to one with a bad name, and to a good one.
+macro_rules! notification {
+    ($notification:ident, $topics:expr) => {
+        #[derive(Serialize, Deserialize)]
+        struct $notification;
+
+        impl<S: Saga> Notification<S> for $notification {
+            const TYPE: &'static str = "note";
+            const TOPICS: &'static [&'static str] = &$topics;
+
+            fn of(_: &S) -> Self {
+                $notification
+            }
+        }
+    };
+}
+notification!(ToNobody, []);
+notification!(ToNowhere, ["a topic"]);
+notification!(ToAll, ["topic"]);
+
+#[test]
+fn a_notification_that_goes_nowhere_is_an_error() {
+    let error = error_of(saga(1).notify::<ToNobody>().build());
+    assert_eq!(error, "step \"note\" notifies 0 topics; it may be from 1 to 64");
+    let error = error_of(saga(1).notify::<ToNowhere>().build());
+    assert!(error.starts_with("step \"note\": the name \"a topic\""), "{error}");
+}
+
 #[test]
 fn a_condition_follows_its_step_and_a_step_has_one() {
     let never = |_: &Order| false;
@@ -363,6 +391,7 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
         saga(1).pivot::<First>().then::<Second>().build(),
         saga(1).step::<First>().wait::<Word<1>>().step::<Second>().build(),
         saga(1).for_each::<Pick<1>>().step::<Second>().build(),
+        saga(1).step::<First>().notify::<ToAll>().step::<Second>().build(),
         saga(1).pivot::<Second>().then_for_each::<Pick<1>>().build(),
         saga(1).step::<First>().step::<Second>().when(|_| true).build(),
         saga(1).step::<First>().when(|_| true).step::<Second>().build(),
@@ -371,5 +400,5 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
     ];
     let distinct: std::collections::BTreeSet<_> =
         others.into_iter().map(fingerprint).chain([first]).collect();
-    assert_eq!(distinct.len(), 15);
+    assert_eq!(distinct.len(), 16);
 }

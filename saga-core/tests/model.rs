@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use saga_core::id::BusinessKey;
+use saga_core::id::{BusinessKey, Destination};
 use saga_core::machine::{Status, TransitionError};
 use saga_core::memory::{MemoryStore, MemoryTransport};
+use saga_core::message::NotificationMessage;
+use saga_core::port::{SubscribeOptions, Transport};
 use saga_core::runtime::{OperateError, Orchestrator, SagaOutcome};
-use saga_core::{Command, Definition, NothingToUndo, Participant, Saga, Signal, Step, saga};
+use saga_core::{Command, Definition, NothingToUndo, Notification, Participant, Saga, Signal, Step, saga};
 use serde::{Deserialize, Serialize};
 
 struct Nobody;
@@ -59,6 +61,20 @@ impl Signal<Errand> for Word {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct Told {
+    asks: bool,
+}
+
+impl Notification<Errand> for Told {
+    const TYPE: &'static str = "errands.told.v1";
+    const TOPICS: &'static [&'static str] = &["mailing", "statistics"];
+
+    fn of(errand: &Errand) -> Self {
+        Told { asks: errand.asks }
+    }
+}
+
 fn waiting() -> Definition<Errand> {
     saga(1).wait::<Word>().build().unwrap()
 }
@@ -69,7 +85,14 @@ fn key() -> BusinessKey {
 
 /// An orchestrator without participants.
 async fn orchestrator(definition: &Definition<Errand>) -> Orchestrator<MemoryStore> {
-    let (store, transport) = (Arc::new(MemoryStore::default()), Arc::new(MemoryTransport::default()));
+    orchestrator_over(MemoryTransport::default(), definition).await
+}
+
+async fn orchestrator_over(
+    transport: MemoryTransport,
+    definition: &Definition<Errand>,
+) -> Orchestrator<MemoryStore> {
+    let (store, transport) = (Arc::new(MemoryStore::default()), Arc::new(transport));
     Orchestrator::builder(store, transport, "errands.replies").register(definition).start().await.unwrap()
 }
 
@@ -113,4 +136,23 @@ async fn a_saga_that_gets_no_signal_ends_at_its_deadline() {
     let errand = orchestrator.start(Errand { asks: false }).await.unwrap();
     assert!(matches!(errand.outcome().await.unwrap(), SagaOutcome::Compensated { .. }));
     assert!(begun.elapsed() >= Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_subscriber_is_told_by_a_message_with_the_same_id() {
+    let transport = MemoryTransport::default();
+    let definition = saga(1).notify::<Told>().build().unwrap();
+    let orchestrator = orchestrator_over(transport.connect(), &definition).await;
+    let errand = orchestrator.start(Errand { asks: true }).await.unwrap();
+    let mut ids = Vec::new();
+    for topic in Told::TOPICS {
+        let source = Destination::new(topic).unwrap();
+        let options = SubscribeOptions { source, group: "readers".into(), in_flight_max: 10 };
+        let delivery = transport.subscribe(options).await.unwrap().receive(1).await.unwrap().remove(0);
+        let told = NotificationMessage::decode(&delivery.envelope).unwrap();
+        assert_eq!((told.saga, told.notification_type.as_str()), (errand.id(), "errands.told.v1"));
+        assert!(told.body.decode::<Told>().unwrap().asks);
+        ids.push(delivery.envelope.id);
+    }
+    assert_eq!(ids[0], ids[1]);
 }

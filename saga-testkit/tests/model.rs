@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use saga_core::{
-    Command, Compensate, CompensateEach, DefinitionError, Each, Outcome, Participant, Retriable, Saga,
-    Signal, Step, Undoes, saga,
+    Command, Compensate, CompensateEach, DefinitionError, Each, Notification, Outcome, Participant,
+    Retriable, Saga, Signal, Step, Undoes, saga,
 };
 use saga_testkit::story::given;
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,48 @@ fn items() -> Result<(), DefinitionError> {
         .undone()
         .expect_compensated();
     Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+struct OrderPlaced {
+    amount: u32,
+}
+
+impl Notification<PlaceOrder> for OrderPlaced {
+    const TYPE: &'static str = "orders.placed.v1";
+    const TOPICS: &'static [&'static str] = &["mailing", "statistics"];
+
+    fn of(order: &PlaceOrder) -> Self {
+        OrderPlaced { amount: order.amount }
+    }
+}
+
+#[test]
+fn notifications() -> Result<(), DefinitionError> {
+    let definition = saga(1).pivot::<CapturePayment>().notify::<OrderPlaced>().then::<ShipOrder>().build()?;
+
+    given(&definition, PlaceOrder::of(30))
+        .expect::<CapturePayment>()
+        .reply(())
+        .expect_notified::<OrderPlaced>(|told| assert_eq!(told.amount, 30))
+        .expect::<ShipOrder>()
+        .reply(())
+        .expect_completed();
+    Ok(())
+}
+
+#[test]
+#[should_panic(expected = "expected do orders.placed.v1, but")]
+fn a_story_of_a_notification_can_fail() {
+    let definition = saga(1).step::<ReserveStock>().notify::<OrderPlaced>().build().unwrap();
+    drop(given(&definition, PlaceOrder::of(0)).expect_notified::<OrderPlaced>(|_| ()));
+}
+
+#[test]
+#[should_panic(expected = "this was sent and is not told yet: do orders.placed.v1")]
+fn a_notification_that_is_not_told_fails_the_story() {
+    let definition = saga(1).step::<ReserveStock>().notify::<OrderPlaced>().build().unwrap();
+    given(&definition, PlaceOrder::of(0)).expect::<ReserveStock>().reply(()).expect_completed();
 }
 
 #[derive(Serialize, Deserialize)]

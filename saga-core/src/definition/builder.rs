@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, DraftRole, Steps, canonical};
 use super::items::{CompensateEach, RetriableEach};
+use super::notification::Notification;
 use super::plan::{Definition, Plan};
 use super::script::{StepCode, TypedScript};
 use super::signal::Signal;
@@ -100,6 +101,11 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         Phase: Irreversible,
     {
         self.alone(Draft::each::<S, T>(DraftRole::Retriable), StepCode::of_each::<T>())
+    }
+
+    /// Adds a notification: others are told something, and nobody answers.
+    pub fn notify<T: Notification<S>>(self) -> Self {
+        self.alone(Draft::notification::<S, T>(), StepCode::of_notification::<T>())
     }
 
     /// Adds a wait for something from outside: an event, or what a human decides.

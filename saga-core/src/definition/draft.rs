@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::DefinitionError;
 use super::builder::WIDTH_MAX;
 use super::items::{CompensateEach, Each, ITEM_MARK};
-use super::plan::{CommandPlan, Role, StepPlan, UndoPlan, Work};
+use super::notification::Notification;
+use super::plan::{CommandPlan, NotificationPlan, Role, StepPlan, UndoPlan, Work};
 use super::script::StepCode;
 use super::signal::Signal;
 use super::step::{Compensate, Saga, Step};
-use crate::id::{CommandType, NameError, ParticipantName, StepName};
+use crate::id::{CommandType, Destination, NameError, ParticipantName, StepName};
 use crate::message::{Command, Participant};
 use crate::policy::{Retry, deadline_mistake};
 
@@ -64,6 +65,7 @@ pub(super) struct Draft {
 
 enum DraftWork {
     Command { participant: &'static str, command_type: &'static str, retry: Retry },
+    Notification { notification_type: &'static str, topics: &'static [&'static str] },
     Signal { deadline: Duration },
 }
 
@@ -92,6 +94,11 @@ impl Draft {
         Draft::each::<S, T>(DraftRole::Compensatable { command_type, retry })
     }
 
+    pub(super) fn notification<S: Saga, T: Notification<S>>() -> Self {
+        let work = DraftWork::Notification { notification_type: T::TYPE, topics: T::TOPICS };
+        Draft { name: T::NAME, work, role: DraftRole::NothingToUndo, items_at_once: None }
+    }
+
     pub(super) fn signal<S: Saga, T: Signal<S>>() -> Self {
         let work = DraftWork::Signal { deadline: T::deadline() };
         Draft { name: T::NAME, work, role: DraftRole::NothingToUndo, items_at_once: None }
@@ -112,6 +119,20 @@ impl Draft {
         Ok(StepPlan { name, role, work, conditional, items_at_once })
     }
 
+    fn finish_notification(&self, notification_type: &str, topics: &[&str]) -> Result<Work, DefinitionError> {
+        let notification_type = CommandType::new(notification_type).map_err(|error| self.bad_name(error))?;
+        if !(1..=WIDTH_MAX).contains(&topics.len()) {
+            return Err(DefinitionError::BadTopics {
+                step: self.name,
+                count: topics.len(),
+                limit: WIDTH_MAX,
+            });
+        }
+        let topics = topics.iter().map(Destination::new).collect::<Result<_, _>>();
+        let topics = topics.map_err(|error| self.bad_name(error))?;
+        Ok(Work::Notification(NotificationPlan { notification_type, topics }))
+    }
+
     fn finish_items(&self) -> Result<Option<usize>, DefinitionError> {
         match self.items_at_once {
             Some(width) if !(1..=WIDTH_MAX).contains(&width) => {
@@ -128,6 +149,9 @@ impl Draft {
                 let participant = ParticipantName::new(participant).map_err(|error| self.bad_name(error))?;
                 let command_type = CommandType::new(command_type).map_err(|error| self.bad_name(error))?;
                 Ok(Work::Command(CommandPlan { participant, command_type, retry }))
+            }
+            DraftWork::Notification { notification_type, topics } => {
+                self.finish_notification(notification_type, topics)
             }
             DraftWork::Signal { deadline } => match deadline_mistake(deadline) {
                 Some(mistake) => Err(DefinitionError::BadSignal { step: self.name, mistake }),
@@ -171,6 +195,7 @@ pub(super) fn canonical(steps: &[StepPlan], groups: &[Range<usize>]) -> String {
         let when = if step.conditional { " when" } else { "" };
         let work = match &step.work {
             Work::Command(command) => format!("{} {}", command.participant, command.command_type),
+            Work::Notification(told) => format!("notification {}", told.notification_type),
             Work::Signal { .. } => "signal".to_owned(),
         };
         format!("{} {} {work} {undo}{each}{when}", step.name, step.role.as_str())

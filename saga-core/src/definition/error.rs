@@ -52,6 +52,16 @@ pub enum DefinitionError {
         /// How many there may be.
         limit: usize,
     },
+    /// A notification goes nowhere, or to too many.
+    #[error("step {step:?} notifies {count} topics; it may be from 1 to {limit}")]
+    BadTopics {
+        /// The step.
+        step: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The deadline of a signal makes no sense.
     #[error("step {step:?} waits with {mistake}")]
     BadSignal {

@@ -7,6 +7,7 @@ mod builder;
 mod draft;
 mod error;
 mod items;
+mod notification;
 mod plan;
 mod reference;
 mod script;
@@ -17,7 +18,8 @@ pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, Reversi
 pub use draft::Steps;
 pub use error::DefinitionError;
 pub use items::{CompensateEach, Each, RetriableEach};
-pub use plan::{CommandPlan, Definition, Plan, Role, StepPlan, UndoPlan, Work};
+pub use notification::Notification;
+pub use plan::{CommandPlan, Definition, NotificationPlan, Plan, Role, StepPlan, UndoPlan, Work};
 pub use reference::{DefinitionRef, Fingerprint};
 pub use script::ScriptError;
 pub(crate) use script::{At, Page};

@@ -137,6 +137,8 @@ pub struct StepPlan {
 pub enum Work {
     /// A command is sent, and its answer awaited.
     Command(CommandPlan),
+    /// Somebody is told something, and nothing is awaited.
+    Notification(NotificationPlan),
     /// A signal is awaited.
     Signal {
         /// How long.
@@ -153,6 +155,15 @@ pub struct CommandPlan {
     pub command_type: CommandType,
     /// How it is retried.
     pub retry: Retry,
+}
+
+/// The notification of a step.
+#[derive(Clone, Debug)]
+pub struct NotificationPlan {
+    /// What it is called.
+    pub notification_type: CommandType,
+    /// Where it is sent.
+    pub topics: Vec<Destination>,
 }
 
 impl CommandPlan {
@@ -173,14 +184,24 @@ impl StepPlan {
     pub const fn command(&self) -> Option<&CommandPlan> {
         match &self.work {
             Work::Command(command) => Some(command),
-            Work::Signal { .. } => None,
+            Work::Notification(_) | Work::Signal { .. } => None,
         }
     }
 
-    /// How the step's command is retried. A signal is awaited once.
+    /// Where the step's messages are sent.
+    pub fn destinations(&self) -> Vec<Destination> {
+        match &self.work {
+            Work::Command(command) => vec![command.destination()],
+            Work::Notification(told) => told.topics.clone(),
+            Work::Signal { .. } => Vec::new(),
+        }
+    }
+
+    /// How the step's command is retried. A signal is awaited once, and a notification is told once.
     pub fn retry(&self) -> Retry {
         match &self.work {
             Work::Command(command) => command.retry,
+            Work::Notification(_) => Retry::default(),
             Work::Signal { deadline } => Retry::default().attempts(1).timeout(*deadline),
         }
     }

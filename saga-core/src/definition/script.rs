@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::de::DeserializeOwned;
 
 use super::items::{CompensateEach, Each, item_of, named};
+use super::notification::Notification;
 use super::signal::Signal;
 use super::step::{Compensate, Outcome, Saga, Step};
 use crate::id::StepName;
@@ -118,6 +119,11 @@ impl<S: Saga> StepCode<S> {
             at_deadline: |_| Ok(None),
             least: || [Ok(Payload::default()), Ok(Payload::default())],
         }
+    }
+
+    /// The code of a step that tells others something.
+    pub(super) fn of_notification<T: Notification<S>>() -> Self {
+        StepCode { command: |saga, _| Payload::encode(&T::of(saga)), ..StepCode::idle(T::NAME) }
     }
 
     /// The code of a step that waits for a signal.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::state::{StepState, Try, Waiting};
 use super::transition::Effect;
 use super::turn::{Awaited, Next, Place, Turn};
-use crate::definition::{At, CommandPlan, Role, ScriptError, Work};
+use crate::definition::{At, CommandPlan, NotificationPlan, Role, ScriptError, Work};
 use crate::id::{CommandType, Direction, MessageId};
 use crate::message::Payload;
 use crate::policy::Retry;
@@ -37,12 +37,27 @@ impl<'a> Turn<'a> {
 
     /// Enters one step. False if there is nothing to do.
     fn enter_step(&mut self, place: Place) -> Result<bool, ScriptError> {
-        match self.step(place).work {
+        match &self.step(place).work {
             Work::Command(_) if self.step(place).items_at_once.is_some() => return self.enter_items(place),
             Work::Command(_) => self.ask(place, StepState::Doing, Direction::Do)?,
             Work::Signal { .. } => self.begin_to_wait(place)?,
+            Work::Notification(told) => {
+                self.notify(place, told)?;
+                return Ok(false);
+            }
         }
         Ok(true)
+    }
+
+    /// Tells others something; the step is done with that.
+    fn notify(&mut self, place: Place, told: &NotificationPlan) -> Result<(), ScriptError> {
+        let step = self.name(place).clone();
+        let body = self.page()?.command(At::of(place.step, &step))?;
+        let trace = self.before.trace.child(MessageId::command(self.before.id, &step, Direction::Do));
+        let NotificationPlan { notification_type, topics } = told.clone();
+        self.effects.push(Effect::Notify { step, topics, notification_type, body, trace });
+        self.set(place, StepState::Done(Payload::default()));
+        Ok(())
     }
 
     /// A signal that came early is taken as soon as its step is entered, so it needs no timer.

@@ -75,7 +75,9 @@ pub(super) fn take(turn: &mut Turn<'_>, place: Place, signal: &Payload) -> Moved
 fn expected(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Result<Place, Halt> {
     let place = turn.place(step)?;
     match (&turn.step(place).work, turn.state(place)) {
-        (Work::Command(_), _) => return Err(TransitionError::NoSignal(step.clone()).into()),
+        (Work::Command(_) | Work::Notification(_), _) => {
+            return Err(TransitionError::NoSignal(step.clone()).into());
+        }
         (Work::Signal { .. }, None | Some(StepState::Waiting { signal: None, .. })) => {}
         (Work::Signal { .. }, Some(StepState::Skipped)) => return Err(Ignored::NotAwaited.into()),
         (Work::Signal { .. }, Some(_)) => {

@@ -47,6 +47,19 @@ pub enum Effect {
         /// The span of this message.
         trace: TraceParent,
     },
+    /// Tell others something. Nobody answers.
+    Notify {
+        /// The step.
+        step: StepName,
+        /// Where it goes; one message for each.
+        topics: Vec<Destination>,
+        /// What the body is.
+        notification_type: CommandType,
+        /// The body.
+        body: Payload,
+        /// The span of this message.
+        trace: TraceParent,
+    },
     /// Set the step's timer, or replace the one it has.
     Arm {
         /// The step.
@@ -201,7 +214,7 @@ pub enum TransitionError {
     #[error("the reply given is not one that the step can take: {0}")]
     BadReply(String),
     /// The step waits for no signal.
-    #[error("step {0} sends a command, so it takes no signal")]
+    #[error("step {0} does not wait for a signal")]
     NoSignal(StepName),
     /// The signal is not one that the step can take.
     #[error("the signal given is not one that the step can take: {0}")]

@@ -14,5 +14,6 @@ pub use envelope::{Envelope, Headers};
 pub use payload::{Payload, PayloadError};
 pub(crate) use wire::shortened;
 pub use wire::{
-    Answer, CommandMessage, DecodeError, FAULT_BYTES_MAX, Fault, FaultKind, ReplyMessage, TraceParent,
+    Answer, CommandMessage, DecodeError, FAULT_BYTES_MAX, Fault, FaultKind, NotificationMessage,
+    ReplyMessage, TraceParent,
 };

@@ -77,6 +77,59 @@ impl CommandMessage {
     }
 }
 
+/// A notification on its way to whoever wants to know.
+///
+/// It may arrive more than once, under the same id: who must not act on it twice remembers the ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotificationMessage {
+    /// The saga that tells.
+    pub saga: SagaId,
+    /// The step that tells.
+    pub step: StepName,
+    /// What the body is.
+    pub notification_type: CommandType,
+    /// The trace that this message belongs to.
+    pub trace: TraceParent,
+    /// The typed notification as JSON.
+    pub body: Payload,
+}
+
+impl NotificationMessage {
+    /// The message's id, the same however often and wherever it is sent.
+    pub fn id(&self) -> MessageId {
+        MessageId::command(self.saga, &self.step, Direction::Do)
+    }
+
+    /// Writes the notification as an envelope to `topic`.
+    pub fn encode(&self, topic: Destination) -> Envelope {
+        let mut headers = Headers::with_capacity(6);
+        headers.insert(header::WIRE, WIRE_VERSION);
+        headers.insert(header::KIND, KIND_NOTIFICATION);
+        headers.insert(header::SAGA, self.saga.to_string());
+        headers.insert(header::STEP, self.step.as_str());
+        headers.insert(header::TYPE, self.notification_type.as_str());
+        headers.insert(header::TRACE_PARENT, self.trace.as_str());
+        let (id, body) = (self.id(), self.body.as_bytes().clone());
+        Envelope { id, destination: topic, key: self.saga, headers, body }
+    }
+
+    /// Reads a notification from an envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] names the header or body that is missing or wrong.
+    pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
+        let read = Reader::open(envelope, KIND_NOTIFICATION)?;
+        Ok(NotificationMessage {
+            saga: read.parsed(header::SAGA)?,
+            step: read.parsed(header::STEP)?,
+            notification_type: read.parsed(header::TYPE)?,
+            trace: read.trace(),
+            body: read.body()?,
+        })
+    }
+}
+
 /// A participant's answer on its way back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyMessage {
@@ -403,6 +456,7 @@ mod header {
 const WIRE_VERSION: &str = "1";
 const KIND_COMMAND: &str = "command";
 const KIND_REPLY: &str = "reply";
+const KIND_NOTIFICATION: &str = "notification";
 
 /// A fault's message or another reason travels and is stored; a stack trace of megabytes must not.
 pub const FAULT_BYTES_MAX: usize = 1024;
@@ -453,6 +507,17 @@ mod tests {
     #[test]
     fn a_command_comes_back_as_it_was_sent() {
         assert_eq!(CommandMessage::decode(&command().encode(destination())).unwrap(), command());
+    }
+
+    #[test]
+    fn a_notification_comes_back_as_it_was_sent_and_is_no_command() {
+        let CommandMessage { saga, step, trace, body, .. } = command();
+        let notification_type = CommandType::new("orders.placed.v1").unwrap();
+        let told = NotificationMessage { saga, step, notification_type, trace, body };
+        let sent = told.encode(destination());
+        assert_eq!(NotificationMessage::decode(&sent).unwrap(), told);
+        assert!(matches!(CommandMessage::decode(&sent), Err(DecodeError::Header { .. })));
+        assert!(NotificationMessage::decode(&command().encode(destination())).is_err());
     }
 
     #[test]

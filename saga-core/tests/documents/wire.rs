@@ -1,7 +1,9 @@
 //! The examples in `docs/wire.md` are what the encoder writes.
 
 use saga_core::id::{CommandType, Destination, Direction, MessageId, SagaId, StepName};
-use saga_core::message::{Answer, CommandMessage, Envelope, Payload, ReplyMessage, TraceParent};
+use saga_core::message::{
+    Answer, CommandMessage, Envelope, NotificationMessage, Payload, ReplyMessage, TraceParent,
+};
 use saga_core::policy::Timestamp;
 
 use super::assert_drawn;
@@ -14,6 +16,17 @@ fn the_examples_are_what_the_encoder_writes() {
     let answered = reply().encode(command().reply_to);
     assert_eq!(ReplyMessage::decode(&answered).unwrap(), reply());
     assert_drawn("wire.md", "reply", &block(&answered));
+    let told = notification().encode(Destination::new("mailing").unwrap());
+    assert_eq!(NotificationMessage::decode(&told).unwrap(), notification());
+    assert_drawn("wire.md", "notification", &block(&told));
+}
+
+fn notification() -> NotificationMessage {
+    let CommandMessage { saga, trace, body, .. } = command();
+    let step = StepName::new("orders.placed.v1").unwrap();
+    let trace = trace.child(MessageId::command(saga, &step, Direction::Do));
+    let notification_type = CommandType::new(step.as_str()).unwrap();
+    NotificationMessage { saga, step, notification_type, trace, body }
 }
 
 fn command() -> CommandMessage {

@@ -293,7 +293,13 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
 #[track_caller]
 fn signals<M>(rules: &Rules<M>, given: &[(&'static str, Payload)]) -> Vec<(u32, u32)> {
     let mut signals = Vec::new();
-    for (place, step) in rules.plan.steps().iter().enumerate().filter(|(_, step)| step.command().is_none()) {
+    for (place, step) in rules
+        .plan
+        .steps()
+        .iter()
+        .enumerate()
+        .filter(|(_, step)| matches!(step.work, saga_core::definition::Work::Signal { .. }))
+    {
         let given = given.iter().filter(|(name, _)| *name == step.name.as_str());
         let mut values: Vec<Payload> = given.map(|(_, signal)| signal.clone()).collect();
         if values.is_empty() {

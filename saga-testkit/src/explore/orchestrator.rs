@@ -166,6 +166,7 @@ impl<M> Rules<M> {
                 let body = self.payloads.number(body.clone());
                 Asked::Send { step: number(step), direction: *direction, body }
             }
+            Effect::Notify { .. } => return None,
             Effect::Arm { step, .. } => Asked::Arm { step: number(step) },
             Effect::Disarm { step } => Asked::Disarm { step: number(step) },
         })

@@ -76,7 +76,7 @@ use std::marker::PhantomData;
 use saga_core::id::Direction;
 use saga_core::machine::{Applied, Event, Ignored, Resolution, Status, StepState};
 use saga_core::message::Payload;
-use saga_core::{Compensate, CompensateEach, Definition, Each, Saga, Signal, Step};
+use saga_core::{Compensate, CompensateEach, Definition, Each, Notification, Saga, Signal, Step};
 
 pub use asked::{Asked, Closing, Doing, DoingItem, Undoing, UndoingItem};
 use narrative::Narrative;
@@ -149,6 +149,14 @@ impl<S: Saga> Story<S> {
             Some(_) => self.narrative.fail(&format!("expected that {step} was skipped, but it was not")),
             None => self.narrative.fail(&format!("expected that {step} was skipped, but it was not come to")),
         }
+    }
+
+    /// Others were told `T`. Look at what they were told.
+    #[track_caller]
+    pub fn expect_notified<T: Notification<S>>(mut self, look: impl FnOnce(T)) -> Self {
+        let told = self.narrative.take_sent(T::NAME, Direction::Do);
+        look(self.narrative.decode(&told.body));
+        self
     }
 
     /// The signal `T` is given. If the saga does not wait for it yet, it is kept.

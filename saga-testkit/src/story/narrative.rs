@@ -85,6 +85,11 @@ impl Narrative {
                     sent += &format!("\n       sends {message}");
                     self.untold.push(message);
                 }
+                Effect::Notify { step, body, .. } => {
+                    let message = Sent { step, direction: Direction::Do, attempt: 1, body };
+                    sent += &format!("\n       tells {message}");
+                    self.untold.push(message);
+                }
                 Effect::Arm { step, direction, attempt, after } => {
                     self.timers.insert(step, (direction, attempt, after));
                 }

@@ -68,7 +68,7 @@ fn check(transition: Transition, line: &Line, sent: &mut Vec<Sent>) -> Result<In
 fn command(effect: Effect) -> Option<Sent> {
     match effect {
         Effect::Send { step, direction, .. } => Some((step.as_str().to_owned(), direction)),
-        Effect::Arm { .. } | Effect::Disarm { .. } => None,
+        Effect::Notify { .. } | Effect::Arm { .. } | Effect::Disarm { .. } => None,
     }
 }
 

@@ -167,6 +167,12 @@ impl Case {
                     let first = self.messages.entry((step, direction)).or_insert_with(|| message.clone());
                     assert_eq!(*first, message, "a resend is the same message");
                 }
+                Effect::Notify { step, topics, body, .. } => {
+                    let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+                    self.sent.push(format!("tell {step} to {}", topics.join(" and ")));
+                    let told = self.messages.insert((step, Direction::Do), (String::new(), body));
+                    assert!(told.is_none(), "a notification is sent once");
+                }
                 Effect::Arm { step, direction, attempt, after } => {
                     changed.push(step.clone());
                     self.timers.insert(step, (direction, attempt, after));

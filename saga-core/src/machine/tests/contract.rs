@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    Compensate, CompensateEach, Definition, Each, NothingToUndo, Outcome, Retriable, RetriableEach, Saga,
-    Signal, Step, saga as define,
+    Compensate, CompensateEach, Definition, Each, NothingToUndo, Notification, Outcome, Retriable,
+    RetriableEach, Saga, Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::{Backoff, Retry};
@@ -252,6 +252,40 @@ pub(super) fn picked_order() -> Definition<Order> {
         .when(|order| order.wants("pick"))
         .pivot::<Capture>()
         .then_for_each::<Pack>()
+        .build()
+        .unwrap()
+}
+
+/// A notification that shows the diary.
+macro_rules! notification {
+    ($notification:ident, $type:literal, $topics:expr) => {
+        #[derive(Debug, Serialize, Deserialize)]
+        pub(super) struct $notification(Vec<String>);
+
+        impl Notification<Order> for $notification {
+            const TYPE: &'static str = $type;
+            const TOPICS: &'static [&'static str] = &$topics;
+
+            fn of(order: &Order) -> Self {
+                order.enter(format!("tell {}", $type));
+                $notification(order.diary.clone())
+            }
+        }
+    };
+}
+notification!(Begun, "begun", ["mailing"]);
+notification!(Reserved, "reserved", ["mailing", "statistics"]);
+notification!(Ended, "ended", ["mailing"]);
+
+/// `order` without its check, which tells others at its beginning, after `reserve` and at its end.
+pub(super) fn told_order() -> Definition<Order> {
+    define(1)
+        .notify::<Begun>()
+        .step::<Reserve>()
+        .notify::<Reserved>()
+        .when(|order| order.wants("reserved"))
+        .pivot::<Capture>()
+        .notify::<Ended>()
         .build()
         .unwrap()
 }

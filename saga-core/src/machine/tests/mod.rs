@@ -10,6 +10,7 @@ mod drawing;
 mod groups;
 mod items;
 mod network;
+mod notifications;
 mod panics;
 mod parking;
 mod participants;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::case::{Case, cancel, compensate, replied, resolve, resolve_not_done, retry, timer};
 use super::participants::{Handler, Participants};
 use super::topology::{Diary, Shape};
-use crate::definition::{Role, StepPlan};
+use crate::definition::{Role, StepPlan, Work};
 use crate::fence::FenceState;
 use crate::id::{Direction, StepName};
 use crate::machine::{Applied, Cause, Event, Ignored, Resolution, Status, StepState};
@@ -137,7 +137,7 @@ impl World {
 
     /// Gives a step its signal, and again: the first time counts, and the second changes nothing.
     fn give(&mut self, which: usize, yes: bool) {
-        let waits = self.case.plan.steps().iter().filter(|step| step.command().is_none());
+        let waits = self.case.plan.steps().iter().filter(|step| matches!(step.work, Work::Signal { .. }));
         let Some(step) = waits.map(|step| step.name.clone()).nth(which) else { return };
         let signal = Payload::encode(&yes).unwrap();
         let event = Event::Signalled { step: step.clone(), signal: signal.clone() };

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    AfterPivot, BeforePivot, Builder, Compensate, CompensateEach, Definition, Each, NothingToUndo, Outcome,
-    Retriable, Saga, Signal, Step, saga as define,
+    AfterPivot, BeforePivot, Builder, Compensate, CompensateEach, Definition, Each, NothingToUndo,
+    Notification, Outcome, Retriable, Saga, Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::Retry;
@@ -29,6 +29,7 @@ enum Part {
     Check,
     Wait,
     Items,
+    Note,
     Group(usize),
 }
 
@@ -45,6 +46,7 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
         2 => Just(Part::Check),
         2 => Just(Part::Wait),
         2 => Just(Part::Items),
+        1 => Just(Part::Note),
         2 => (2..=3_usize).prop_map(Part::Group),
     ];
     let pivot = prop_oneof![Just(None), Just(Some(Pivot::AskedForEver)), Just(Some(Pivot::ClosedWhenSpent))];
@@ -68,6 +70,7 @@ impl Shape {
                 Part::Check => (check(builder, next), next + 1),
                 Part::Wait => (wait(builder, next), next + 1),
                 Part::Items => (items(builder, next), next + 1),
+                Part::Note => (note(builder, next), next + 1),
                 Part::Group(width) => (group(builder, next, *width), next + width),
             };
             builder = self.with_condition(builder, number);
@@ -120,6 +123,10 @@ struct Item<const N: usize>(String, Vec<String>);
 
 #[derive(Serialize, Deserialize)]
 struct Unitem<const N: usize>(String, Option<u64>);
+
+/// What the step with the number `N` tells others.
+#[derive(Serialize, Deserialize)]
+struct Note<const N: usize>(Vec<String>);
 
 /// What the step with the number `N` waits for: a yes or a no.
 #[derive(Serialize, Deserialize)]
@@ -214,6 +221,15 @@ impl<const N: usize> CompensateEach<Diary> for Item<N> {
 
 impl<const N: usize> Undoes<Item<N>> for Unitem<N> {}
 
+impl<const N: usize> Notification<Diary> for Note<N> {
+    const TYPE: &'static str = STEPS[N];
+    const TOPICS: &'static [&'static str] = &["notes"];
+
+    fn of(diary: &Diary) -> Self {
+        Note(diary.0.clone())
+    }
+}
+
 /// Silence is a yes for every other step.
 impl<const N: usize> Signal<Diary> for Word<N> {
     const NAME: &'static str = STEPS[N];
@@ -268,6 +284,7 @@ numbered!(step, step, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(check, check, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(wait, wait, Word, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(items, for_each, Item, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(note, notify, Note, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(then, then, Work, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 
 fn group(builder: Before, start: usize, width: usize) -> Before {

@@ -124,7 +124,8 @@ impl Feed {
                 undeliverable = set_aside.recv() => undeliverable,
             };
             let Some(Undeliverable { envelope, reason }) = undeliverable else { return };
-            // Only this orchestrator's own commands pass its relay, so they decode.
+            // This orchestrator's relay sends only its own messages. Nobody waits for what is no command: a
+            // notification.
             let Ok(command) = CommandMessage::decode(&envelope) else { continue };
             let reason =
                 format!("the {} message of step {} is set aside: {reason}", command.direction, command.step);

@@ -11,7 +11,7 @@ use super::operate::OperateError;
 use crate::definition::{Plan, ScriptError};
 use crate::id::{Destination, StepName, Version};
 use crate::machine::{self, Applied, Effect, Event, Instance, State, Transition};
-use crate::message::CommandMessage;
+use crate::message::{CommandMessage, NotificationMessage};
 use crate::policy::Timestamp;
 use crate::port::{Change, Commit, IdSource, JournalEntry, OutboxRow, Start, TimerChange};
 
@@ -109,6 +109,14 @@ impl<'a> Fold<'a> {
                 };
                 let envelope = message.encode(destination);
                 self.outbox.push(OutboxRow { id: self.with.ids.row(), envelope, claimed: false });
+            }
+            Effect::Notify { step, topics, notification_type, body, trace } => {
+                let message =
+                    NotificationMessage { saga: self.instance.id, step, notification_type, trace, body };
+                let ids = self.with.ids;
+                let row =
+                    |topic| OutboxRow { id: ids.row(), envelope: message.encode(topic), claimed: false };
+                self.outbox.extend(topics.into_iter().map(row));
             }
             Effect::Arm { step, direction, attempt, after } => {
                 self.timers.insert(step.clone(), TimerChange::Arm { step, direction, attempt, after });

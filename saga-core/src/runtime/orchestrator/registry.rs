@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::definition::{CommandPlan, DefinitionRef, Plan, StepPlan};
+use crate::definition::{DefinitionRef, Plan, StepPlan};
 use crate::id::Destination;
 
 /// Plans by their reference; several versions of one saga may stand side by side.
@@ -37,10 +37,10 @@ impl Registry {
         self.plans.keys().cloned().collect()
     }
 
-    /// Every destination that some step's commands go to.
+    /// Every destination that some step's messages go to.
     pub(super) fn destinations(&self) -> Vec<Destination> {
-        let commands = self.plans.values().flat_map(|plan| plan.steps()).filter_map(StepPlan::command);
-        let mut destinations: Vec<_> = commands.map(CommandPlan::destination).collect();
+        let steps = self.plans.values().flat_map(|plan| plan.steps());
+        let mut destinations: Vec<_> = steps.flat_map(StepPlan::destinations).collect();
         destinations.sort();
         destinations.dedup();
         destinations
