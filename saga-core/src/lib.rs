@@ -121,6 +121,7 @@
 //! - **No calls to external services inside a handler's transaction.** They would happen again after a crash.
 
 pub mod definition;
+pub mod drawing;
 pub mod fence;
 pub mod id;
 pub mod machine;

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 6] = [
     &["message"],
     &["definition"],
     &["machine", "fence"],
-    &["port"],
+    &["drawing", "port"],
     &["memory", "namespace", "runtime"],
 ];
 
