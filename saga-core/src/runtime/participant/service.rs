@@ -12,7 +12,40 @@ use crate::message::{Command, Fault, Participant, Payload, PayloadError, Undoes}
 ///
 /// # Example: a service with one command and its undo
 ///
-/// ```ignore
+/// ```
+/// # use saga_core::memory::MemoryTx;
+/// # use saga_core::message::Fault;
+/// # use saga_core::runtime::{Handle, Handled, Reply, Undo, service};
+/// # use saga_core::{Command, Participant, Undoes};
+/// # use serde::{Deserialize, Serialize};
+/// # struct Inventory;
+/// # impl Participant for Inventory { const NAME: &'static str = "inventory"; }
+/// # macro_rules! command {
+/// #     ($name:ident $type:literal) => {
+/// #         #[derive(Serialize, Deserialize)]
+/// #         struct $name;
+/// #         impl Command for $name {
+/// #             const TYPE: &'static str = $type;
+/// #             type Participant = Inventory;
+/// #             type Reply = ();
+/// #             type Refusal = ();
+/// #         }
+/// #     };
+/// # }
+/// # command!(ReserveStock "inventory.reserve.v1");
+/// # command!(ReleaseStock "inventory.release.v1");
+/// # impl Undoes<ReserveStock> for ReleaseStock {}
+/// # struct Stock;
+/// # impl Handle<ReserveStock, MemoryTx<u32>> for Stock {
+/// #     async fn handle(&self, _: ReserveStock, _: &mut MemoryTx<u32>) -> Handled<ReserveStock> {
+/// #         Ok(Reply::Done(()))
+/// #     }
+/// # }
+/// # impl Undo<ReserveStock, ReleaseStock, MemoryTx<u32>> for Stock {
+/// #     async fn undo(&self, _: ReleaseStock, _: (), _: &mut MemoryTx<u32>) -> Result<(), Fault> {
+/// #         Ok(())
+/// #     }
+/// # }
 /// let inventory = service::<Inventory, _, _>(Stock).handle::<ReserveStock>().undo::<ReserveStock, ReleaseStock>();
 /// ```
 pub fn service<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static>(
