@@ -9,6 +9,7 @@
 
 pub mod explore;
 mod kafka;
+pub mod lock;
 mod proxy;
 pub mod story;
 pub mod suite;

@@ -106,3 +106,9 @@ fn an_order_that_needs_a_human_is_released_by_one() {
         .undone()
         .expect_compensated();
 }
+
+#[test]
+fn what_sagas_under_way_would_feel_is_noted_in_the_lock_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/sagas.lock");
+    saga_testkit::lock::assert_locked(path, &[place_order().expect("the definition").plan()]);
+}

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::draft::canonical;
 use super::items::ITEM_MARK;
 use super::script::Script;
 use super::{DefinitionRef, Page, Saga, ScriptError};
@@ -70,6 +71,13 @@ impl Plan {
     /// How long the saga may take to come to its pivot, or to its end if it has none.
     pub fn deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    /// The graph as text: what must not change under a running saga, and what the fingerprint is of.
+    ///
+    /// A line for each group; `&` stands between the steps of one. Retry options may change, so they are left out.
+    pub fn graph(&self) -> String {
+        canonical(&self.steps, &self.groups)
     }
 
     /// The place of the step `name`.
