@@ -39,8 +39,14 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct TcpProxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
-    forwarded: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     accepting: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Counts {
+    forwarded: AtomicU64,
+    open: AtomicU64,
 }
 
 /// A way through the proxy.
@@ -66,9 +72,9 @@ impl TcpProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (mode, watched) = watch::channel(Mode::default());
-        let forwarded = Arc::new(AtomicU64::new(0));
-        let accepting = tokio::spawn(accept(listener, target.into(), watched, forwarded.clone()));
-        Ok(TcpProxy { address, mode, forwarded, accepting })
+        let counts = Arc::new(Counts::default());
+        let accepting = tokio::spawn(accept(listener, target.into(), watched, counts.clone()));
+        Ok(TcpProxy { address, mode, counts, accepting })
     }
 
     /// Where clients connect to.
@@ -78,12 +84,15 @@ impl TcpProxy {
 
     /// How many connections were forwarded so far; refused ones do not count.
     pub fn connections(&self) -> u64 {
-        self.forwarded.load(Ordering::Acquire)
+        self.counts.forwarded.load(Ordering::Acquire)
     }
 
-    /// Resets every connection that is open. New ones are forwarded, unless they are refused.
-    pub fn cut_all(&self) {
+    /// Resets every connection that is open, and returns how many those are. New ones are forwarded, unless they are
+    /// refused.
+    pub fn cut_all(&self) -> u64 {
+        let open = self.counts.open.load(Ordering::Acquire);
         self.mode.send_modify(|mode| mode.cuts += 1);
+        open
     }
 
     /// Resets new connections as soon as they are made, as a server that is down would. Open ones stay.
@@ -139,18 +148,19 @@ impl Mode {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: String,
-    mode: watch::Receiver<Mode>,
-    forwarded: Arc<AtomicU64>,
-) {
+async fn accept(listener: TcpListener, target: String, mode: watch::Receiver<Mode>, counts: Arc<Counts>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn(serve(client, target.clone(), mode.clone(), forwarded.clone()));
+                    counts.open.fetch_add(1, Ordering::AcqRel);
+                    let (target, mode, counts) = (target.clone(), mode.clone(), counts.clone());
+                    connections.spawn(async move {
+                        // However it ended, it is closed.
+                        let _ = serve(client, target, mode, &counts).await;
+                        counts.open.fetch_sub(1, Ordering::AcqRel);
+                    });
                 }
                 // Out of file descriptors, most likely: some of them will be closed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -165,7 +175,7 @@ async fn serve(
     mut client: TcpStream,
     target: String,
     mut mode: watch::Receiver<Mode>,
-    forwarded: Arc<AtomicU64>,
+    counts: &Counts,
 ) -> io::Result<()> {
     let cuts = mode.borrow().cuts;
     if mode.borrow().refuses {
@@ -174,7 +184,7 @@ async fn serve(
     let Ok(mut server) = TcpStream::connect(target).await else {
         return client.set_zero_linger();
     };
-    forwarded.fetch_add(1, Ordering::AcqRel);
+    counts.forwarded.fetch_add(1, Ordering::AcqRel);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let flow = mode.clone();
@@ -262,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn a_cut_resets_both_ends_and_the_next_connection_works() {
         let (proxy, listener, mut client, mut server) = connected().await;
-        proxy.cut_all();
+        assert_eq!(proxy.cut_all(), 1);
         let reset = |error: io::Error| error.kind() == io::ErrorKind::ConnectionReset;
         assert!(reset(client.read_u8().await.unwrap_err()));
         assert!(reset(server.read_u8().await.unwrap_err()));
@@ -271,6 +281,7 @@ mod tests {
         let (mut server, _) = listener.accept().await.unwrap();
         client.write_u8(7).await.unwrap();
         assert_eq!(server.read_u8().await.unwrap(), 7);
+        assert_eq!(proxy.cut_all(), 1, "the first one is closed");
     }
 
     #[tokio::test]
