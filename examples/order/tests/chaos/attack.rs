@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use saga_testkit::Toward;
+use saga_testkit::{TcpProxy, Toward};
 use tokio::time::Instant;
 
 use crate::Options;
@@ -110,13 +110,11 @@ impl Ring<'_> {
             }
             Attack::CutPostgres { service } => {
                 let service = &self.fleet.services[service];
-                service.postgres.cut_all();
-                self.cut(service, "Postgres");
+                self.cut(service, &service.postgres, "Postgres").await;
             }
             Attack::CutBroker { service } => {
                 let service = &self.fleet.services[service];
-                service.broker.tcp().cut_all();
-                self.cut(service, "the broker");
+                self.cut(service, service.broker.tcp(), "the broker").await;
             }
             Attack::SwallowConfirms { service } => self.swallow_confirms(service).await,
             Attack::Partition => self.partition().await,
@@ -144,9 +142,15 @@ impl Ring<'_> {
         self.say(&format!("{server} is up again"));
     }
 
-    fn cut(&mut self, service: &Service, from: &str) {
+    /// A service that was just killed has no connection yet, and a cut of none is no cut.
+    async fn cut(&mut self, service: &Service, proxy: &TcpProxy, from: &str) {
+        let mut connections = proxy.cut_all();
+        while connections == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            connections = proxy.cut_all();
+        }
         self.tally.cuts += 1;
-        self.say(&format!("cut {} off {from}", service.name));
+        self.say(&format!("cut {} off {from}: {connections} connections", service.name));
     }
 
     async fn swallow_confirms(&mut self, service: usize) {
@@ -155,9 +159,8 @@ impl Ring<'_> {
         self.say(&format!("swallow what the broker answers to {}", service.name));
         proxy.stall(Toward::Client);
         tokio::time::sleep(LONGER_THAN_A_CALL).await;
-        proxy.cut_all();
+        self.cut(service, proxy, "the broker").await;
         proxy.resume();
-        self.cut(service, "the broker");
     }
 
     async fn partition(&mut self) {

@@ -32,6 +32,7 @@ use std::time::Duration;
 use clap::Parser;
 use order::config::BrokerKind;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 /// Kills everything again and again, and audits the books afterwards
 #[derive(Parser)]
@@ -58,8 +59,30 @@ struct Options {
     folder: PathBuf,
 }
 
+impl Options {
+    /// Where the services of this run live.
+    fn services_folder(&self) -> PathBuf {
+        self.folder.join(format!("seed-{}", self.seed))
+    }
+
+    /// Where the servers of this run live.
+    fn servers_folder(&self) -> PathBuf {
+        self.folder.join("services")
+    }
+
+    fn logs(&self) -> String {
+        let (services, servers) = (self.services_folder(), self.servers_folder());
+        format!(
+            "logs: {}/*.log, and of the servers {}/*/log, unless its file `location` names another folder",
+            services.display(),
+            servers.display()
+        )
+    }
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
+    println!("{}", options.logs());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let findings = runtime.block_on(async {
         tokio::select! {
@@ -71,18 +94,23 @@ fn main() -> ExitCode {
     drop(runtime);
     match findings.is_empty() {
         true => println!("passed, seed {}", options.seed),
-        false => findings.iter().for_each(|finding| println!("FAILED: {finding}")),
+        false => {
+            findings.iter().for_each(|finding| println!("FAILED: {finding}"));
+            println!("{}", options.logs());
+        }
     }
     ExitCode::from(u8::from(!findings.is_empty()))
 }
 
 /// One run. Returns what must not be.
 async fn run(options: &Options) -> Vec<String> {
-    let servers = servers::Servers::start(options.broker, &options.folder).await;
+    let servers = servers::Servers::start(options.broker, options.servers_folder()).await;
     let fleet = Arc::new(fleet::Fleet::start(options, servers).await);
     let supervising = tokio::spawn(fleet.clone().supervise());
     let load = load::Load::start(fleet.clone(), options);
-    let tally = attack::run(&fleet, &load, options).await;
+    let Ok(tally) = timeout(ATTACKS_MAX, attack::run(&fleet, &load, options)).await else {
+        return vec![format!("after {ATTACKS_MAX:?} there are still attacks to come, or too few orders")];
+    };
     let placed = load.stop().await;
     println!("{placed}, waiting for the last saga to end");
     let mut findings = fleet.settle(PATIENCE).await;
@@ -99,6 +127,9 @@ async fn told_to_stop() {
         _ = terminate.recv() => {}
     }
 }
+
+/// Several times what a run takes. Who waits for longer waits for something that does not come.
+const ATTACKS_MAX: Duration = Duration::from_secs(900);
 
 /// How long the last saga may take once nothing is broken any more: all attempts of an undo, with the longest pauses.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -1,4 +1,4 @@
-//! The human who releases what is parked.
+//! The humans who release what is parked, and who ask for the same at the same time.
 
 use order::client::Client;
 use serde_json::{Value, json};
@@ -12,6 +12,15 @@ pub(crate) async fn release_parked(client: &Client) {
         if say(client, address, "compensate", &reason).await == Some(CONFLICT) {
             say(client, address, "retry", &reason).await;
         }
+    }
+}
+
+/// Has the newest saga that runs sent again by both services at once: one of the two loses the race for it.
+pub(crate) async fn retry_at_both(one: &Client, other: &Client) {
+    let Ok(answer) = one.get("/sagas?status=running&limit=1").await else { return };
+    if let Some(address) = answer.json()["sagas"][0]["address"].as_str() {
+        let reason = json!({ "reason": "impatience" });
+        tokio::join!(say(one, address, "retry", &reason), say(other, address, "retry", &reason));
     }
 }
 

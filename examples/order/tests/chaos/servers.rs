@@ -1,6 +1,6 @@
 //! Servers of this test's own, driven by `scripts/services`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use order::config::BrokerKind;
@@ -17,12 +17,11 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Brings them up with empty data.
-    pub(crate) async fn start(broker: BrokerKind, folder: &Path) -> Servers {
+    pub(crate) async fn start(broker: BrokerKind, folder: PathBuf) -> Servers {
         let broker = match broker {
             BrokerKind::Rabbitmq => "rabbitmq",
             BrokerKind::Kafka => "kafka",
         };
-        let folder = folder.join("services");
         let mut servers = Servers { folder, broker, postgres: String::new(), broker_address: String::new() };
         servers.services(&["wipe", "postgres", broker]).await;
         servers.services(&["up", "postgres", broker]).await;
