@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use saga_core::id::{BusinessKey, Destination};
+use saga_core::id::{BusinessKey, Destination, Direction, MessageId, SagaId, StepName};
 use saga_core::machine::{Status, TransitionError};
 use saga_core::memory::{MemoryStore, MemoryTransport};
-use saga_core::message::NotificationMessage;
+use saga_core::message::{Answer, Envelope, NotificationMessage, Payload, ReplyMessage, TraceParent};
+use saga_core::policy::Retry;
 use saga_core::port::{SubscribeOptions, Transport};
 use saga_core::runtime::{OperateError, Orchestrator, SagaOutcome};
 use saga_core::{Command, Definition, NothingToUndo, Notification, Participant, Saga, Signal, Step, saga};
@@ -41,6 +42,10 @@ impl Saga for Errand {
 impl Step<Errand> for Ask {
     fn command(_: &Errand) -> Self {
         Ask
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(1)
     }
 }
 
@@ -83,16 +88,30 @@ fn key() -> BusinessKey {
     BusinessKey::new("errand 7").unwrap()
 }
 
+fn asking() -> Definition<Errand> {
+    saga(1).check::<Ask>().build().unwrap()
+}
+
+/// The reply of somebody who is asked.
+fn reply(saga: SagaId) -> Envelope {
+    let step = StepName::new("ask").unwrap();
+    let answer = Answer::Done(Payload::encode(&()).unwrap());
+    let trace = TraceParent::of_message(saga, MessageId::reply(saga, &step, Direction::Do));
+    let reply = ReplyMessage { saga, step, direction: Direction::Do, attempt: 1, answer, trace };
+    reply.encode(Destination::new("errands.replies").unwrap())
+}
+
 /// An orchestrator without participants.
 async fn orchestrator(definition: &Definition<Errand>) -> Orchestrator<MemoryStore> {
-    orchestrator_over(MemoryTransport::default(), definition).await
+    orchestrator_over(MemoryStore::default(), MemoryTransport::default(), definition).await
 }
 
 async fn orchestrator_over(
+    store: MemoryStore,
     transport: MemoryTransport,
     definition: &Definition<Errand>,
 ) -> Orchestrator<MemoryStore> {
-    let (store, transport) = (Arc::new(MemoryStore::default()), Arc::new(transport));
+    let (store, transport) = (Arc::new(store), Arc::new(transport));
     Orchestrator::builder(store, transport, "errands.replies").register(definition).start().await.unwrap()
 }
 
@@ -142,7 +161,7 @@ async fn a_saga_that_gets_no_signal_ends_at_its_deadline() {
 async fn every_subscriber_is_told_by_a_message_with_the_same_id() {
     let transport = MemoryTransport::default();
     let definition = saga(1).notify::<Told>().build().unwrap();
-    let orchestrator = orchestrator_over(transport.connect(), &definition).await;
+    let orchestrator = orchestrator_over(MemoryStore::default(), transport.connect(), &definition).await;
     let errand = orchestrator.start(Errand { asks: true }).await.unwrap();
     let mut ids = Vec::new();
     for topic in Told::TOPICS {
@@ -155,4 +174,35 @@ async fn every_subscriber_is_told_by_a_message_with_the_same_id() {
         ids.push(delivery.envelope.id);
     }
     assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_does_not_spend_the_attempts_of_what_was_out() {
+    let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
+    let start = async || orchestrator_over(store.clone(), transport.connect(), &asking()).await;
+    let before = start().await;
+    let errand = before.start(Errand { asks: true }).await.unwrap().id();
+    drop(before);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let after = start().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    transport.publish(&[reply(errand)]).await.remove(0).unwrap();
+    assert!(matches!(after.handle(errand).outcome().await.unwrap(), SagaOutcome::<Errand>::Completed(_)));
+    let journal = after.show(errand).await.unwrap().unwrap().journal;
+    let decisions: Vec<&str> = journal.iter().map(|line| line.entry.decision.as_str()).collect();
+    assert_eq!(decisions, ["started", "completed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_missing_after_the_grace_is_given_up() {
+    let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
+    let start = async || orchestrator_over(store.clone(), transport.connect(), &asking()).await;
+    let before = start().await;
+    let errand = before.start(Errand { asks: true }).await.unwrap().id();
+    drop(before);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let after = start().await;
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    let journal = after.show(errand).await.unwrap().unwrap().journal;
+    assert_eq!(journal[1].entry.decision, "outcome of ask unknown, closing it");
 }

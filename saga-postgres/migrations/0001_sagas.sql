@@ -66,7 +66,8 @@ CREATE TABLE saga.journal (
     CONSTRAINT journal_event_size CHECK (octet_length(event) <= 16777216)
 );
 
--- What is awaited, and until when. A claim moves `due_at` to the end of its lease.
+-- What is awaited, and until when. A claim moves `due_at` to the end of its lease. A row that nobody has claimed for
+-- too long is put off once: then nobody was there to take the answer either.
 CREATE TABLE saga.timer (
     saga       uuid        NOT NULL,
     step       text        NOT NULL,
@@ -74,6 +75,7 @@ CREATE TABLE saga.timer (
     attempt    bigint      NOT NULL,
     definition integer     NOT NULL,
     direction  text        NOT NULL,
+    put_off    boolean     NOT NULL DEFAULT false,
     CONSTRAINT timer_pkey PRIMARY KEY (saga, step),
     CONSTRAINT timer_step_length CHECK (octet_length(step) BETWEEN 1 AND 120),
     CONSTRAINT timer_attempt_range CHECK (attempt BETWEEN 0 AND 4294967295),

@@ -72,16 +72,18 @@ impl Store for PgStore {
         known: &[DefinitionRef],
         limit: usize,
         lease: Duration,
+        grace: Duration,
     ) -> Result<Vec<TimerDue>, StoreError> {
         let search = self.database.timers.begin(known);
         let statement = bind_definitions(self.database.statement(timer::TAKE_DUE), known)
             .bind(limit as i64)
             .bind(micros(lease))
-            .bind(search.from());
+            .bind(search.from())
+            .bind(micros(grace));
         let rows = self.database.fetch(statement).await?;
-        let due = taken(&rows, "saga")?.map(read_timer).collect::<Result<Vec<_>, _>>()?;
-        self.database.timers.end(search, known, read_now(&rows)?, due.len() < limit);
-        Ok(due)
+        let taken = taken(&rows, "saga")?.map(read_timer).collect::<Result<Vec<_>, _>>()?;
+        self.database.timers.end(search, known, read_now(&rows)?, taken.len() < limit);
+        Ok(taken.into_iter().flatten().collect())
     }
 
     async fn hold(&self, replies: &[HeldReply]) -> Result<(), StoreError> {
@@ -141,14 +143,18 @@ pub(crate) fn read_stored(row: &PgRow, id: SagaId) -> Result<Stored, Failure> {
     })
 }
 
-fn read_timer(row: &PgRow) -> Result<TimerDue, Failure> {
+/// The timer, unless it was put off.
+fn read_timer(row: &PgRow) -> Result<Option<TimerDue>, Failure> {
+    if read(row, "is_put_off")? {
+        return Ok(None);
+    }
     let direction = read::<&str>(row, "direction")?.parse::<Direction>();
-    Ok(TimerDue {
+    Ok(Some(TimerDue {
         saga: read_saga(row, "saga")?,
         step: read_name::<StepName>(row, "step")?,
         direction: direction.map_err(|error| Failure::Permanent(error.to_string()))?,
         attempt: read_count(row, "attempt")?,
-    })
+    }))
 }
 
 fn read_held(row: &PgRow) -> Result<HeldReply, Failure> {

@@ -141,7 +141,7 @@ async fn the_rights_that_the_documentation_names_are_enough() {
     let commit = start_with_key(saga(), "order-7", 1);
     store_all(&store, std::slice::from_ref(&commit)).await;
     store_all(&store, &[advance(commit.id, 1)]).await;
-    store.due_timers(&[definition()], 10, LEASE).await.unwrap();
+    store.due_timers(&[definition()], 10, LEASE, LEASE).await.unwrap();
     store.claim(10, LEASE).await.unwrap();
     store.set_aside(&[(commit.outbox[0].id, "why".into())]).await.unwrap();
     let fence = PgFence::connect(&config).await.unwrap();

@@ -111,9 +111,12 @@ impl Store for MemoryStore {
         known: &[DefinitionRef],
         limit: usize,
         lease: Duration,
+        grace: Duration,
     ) -> Result<Vec<TimerDue>, StoreError> {
         let mut tables = self.tables.lock().await;
-        Ok(tables.due_timers(known, limit, lease, self.clock.now()))
+        let now = self.clock.now();
+        tables.put_off_timers(known, grace, now);
+        Ok(tables.due_timers(known, limit, lease, now))
     }
 
     async fn hold(&self, replies: &[HeldReply]) -> Result<(), StoreError> {

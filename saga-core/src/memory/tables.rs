@@ -41,6 +41,8 @@ struct Timer {
     direction: Direction,
     attempt: u32,
     due: Timestamp,
+    /// Whether it was given its grace.
+    put_off: bool,
 }
 
 impl Tables {
@@ -153,11 +155,21 @@ impl Tables {
         match *change {
             TimerChange::Arm { direction, attempt, after, .. } => {
                 let due = now.plus(after);
-                self.timers.insert(row, Timer { direction, attempt, due });
+                self.timers.insert(row, Timer { direction, attempt, due, put_off: false });
             }
             TimerChange::Drop { .. } => {
                 self.timers.remove(&row);
             }
+        }
+    }
+
+    /// Gives the timers that nobody took for longer than `grace` that much time once more.
+    pub(super) fn put_off_timers(&mut self, known: &[DefinitionRef], grace: Duration, now: Timestamp) {
+        let sagas = &self.sagas;
+        let late = |timer: &Timer| !timer.put_off && now.since(timer.due) > grace;
+        let known = self.timers.iter_mut().filter(|((saga, _), _)| has_definition(sagas, saga, known));
+        for (_, timer) in known.filter(|(_, timer)| late(timer)) {
+            (timer.due, timer.put_off) = (now.plus(grace), true);
         }
     }
 

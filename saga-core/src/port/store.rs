@@ -215,11 +215,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes up to `limit` timers that are due, of sagas with one of the `known` definitions, and leaves them to
     /// the caller for `lease`; after that they are due again unless a commit changed them.
+    ///
+    /// A timer that has been due for longer than `grace` is put off instead, to be due `grace` from now: nobody was
+    /// there to take it, so nobody took the answer either that it was set for. That happens to a timer once, until a
+    /// commit arms it anew.
     async fn due_timers(
         &self,
         known: &[DefinitionRef],
         limit: usize,
         lease: Duration,
+        grace: Duration,
     ) -> Result<Vec<TimerDue>, StoreError>;
 
     /// Keeps replies for a worker that knows their definition. Keeping one twice keeps it once.

@@ -80,7 +80,7 @@ WITH change AS (
         AS timer (saga, step, direction, attempt, after)
     JOIN stored USING (saga)
     ON CONFLICT (saga, step) DO UPDATE
-    SET due_at = excluded.due_at, attempt = excluded.attempt, direction = excluded.direction
+    SET due_at = excluded.due_at, attempt = excluded.attempt, direction = excluded.direction, put_off = false
 ), dropped AS (
     DELETE FROM saga.timer
     USING unnest($35::uuid[], $36::text[]) AS past (saga, step) JOIN stored USING (saga)

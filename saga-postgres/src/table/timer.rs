@@ -1,8 +1,8 @@
 //! The table `timer`.
 
 /// Takes up to `$4` timers that became due after `$6`, of the definitions `$1`, `$2`, `$3` (names, versions,
-/// fingerprints), and moves them to the end of the lease `$5`. Returns the database's time with each; with none, if
-/// there were none.
+/// fingerprints), and moves them to the end of the lease `$5`; those that have been due for longer than the grace `$7`
+/// to the end of that, once. Returns the database's time with each; with none, if there were none.
 ///
 /// Timers of other definitions are not even looked at: there may be many, for long. An array of places rather than a
 /// join: the planner does not know the limit, and would join with the whole table. A timer that was changed between
@@ -23,10 +23,15 @@ WITH due AS (
     LIMIT $4
 ), taken AS (
     UPDATE saga.timer
-    SET due_at = statement_timestamp() + $5 * interval '1 microsecond'
+    SET due_at = statement_timestamp() + interval '1 microsecond' * CASE
+            WHEN NOT put_off AND due_at < statement_timestamp() - $7 * interval '1 microsecond' THEN $7
+            ELSE $5
+        END,
+        put_off = put_off OR due_at < statement_timestamp() - $7 * interval '1 microsecond'
     WHERE ctid = ANY (ARRAY(SELECT place FROM due))
         AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
-    RETURNING timer.saga, timer.step, timer.direction, timer.attempt
+    RETURNING timer.saga, timer.step, timer.direction, timer.attempt,
+        due_at <> statement_timestamp() + $5 * interval '1 microsecond' AS is_put_off
 )
 SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::int8 AS now, taken.*
 FROM (SELECT) AS once LEFT JOIN taken ON true

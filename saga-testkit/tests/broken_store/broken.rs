@@ -36,6 +36,7 @@ pub(crate) enum Flaw {
     NeverDropsTimers,
     LeasesForNoTime,
     LeasesForEver,
+    GivesNoGrace,
     IgnoresLimits,
     KnowsEverything,
     HoldsTwice,
@@ -229,8 +230,10 @@ impl Store for BrokenStore {
         known: &[DefinitionRef],
         limit: usize,
         lease: Duration,
+        grace: Duration,
     ) -> Result<Vec<TimerDue>, StoreError> {
-        self.inner.due_timers(&self.known(known), self.limit(limit), self.lease(lease)).await
+        let grace = if self.has(Flaw::GivesNoGrace) { Duration::MAX } else { grace };
+        self.inner.due_timers(&self.known(known), self.limit(limit), self.lease(lease), grace).await
     }
 
     async fn hold(&self, replies: &[HeldReply]) -> Result<(), StoreError> {

@@ -70,6 +70,9 @@ found! { saga_testkit::suite::store, crate::broken::Broken::new;
     LeasesForEver {
         a_timer_is_left_to_who_took_it: "a timer whose lease has ended",
     }
+    GivesNoGrace {
+        a_timer_that_nobody_took_is_put_off_once: "a timer that nobody took",
+    }
     IgnoresLimits {
         workers_share_the_timers_that_are_due: "no more timers than were asked for",
         held_replies_stay_until_they_are_dropped: "no more than was asked for",

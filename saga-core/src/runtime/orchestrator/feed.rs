@@ -88,7 +88,7 @@ impl Feed {
     pub(super) async fn timers(mut self) {
         loop {
             let known = self.known.clone();
-            let due = || self.store.due_timers(&known, BATCH_MAX, TIMER_LEASE);
+            let due = || self.store.due_timers(&known, BATCH_MAX, TIMER_LEASE, TIMER_GRACE);
             let Some(due) = self.stopping.clone().until_done("look for due timers", due).await else {
                 return;
             };
@@ -174,6 +174,11 @@ pub(super) const UNDELIVERABLE_MAX: usize = 1000;
 
 /// How long a timer that was taken stays with this process. If it dies, another takes the timer then.
 const TIMER_LEASE: Duration = Duration::from_secs(5);
+
+/// A timer that is later than this has waited for an orchestrator, since timers are looked for all the time: after an
+/// outage, the replies that have piled up are taken before anything is given up for want of an answer. Long enough for
+/// a restart, and many times what a batch takes.
+const TIMER_GRACE: Duration = Duration::from_secs(30);
 
 /// How often timers are looked for; they fire at most this late.
 const TIMER_PAUSE: Duration = Duration::from_millis(200);

@@ -27,7 +27,11 @@ pub async fn a_start_commits_with_its_callers_transaction<H: Harness>(harness: &
         [hot.id],
         "its messages are not claimed"
     );
-    assert_eq!(store.due_timers(&[definition], 10, LONG).await.expect("timers").len(), 1, "its timer is due");
+    assert_eq!(
+        store.due_timers(&[definition], 10, LONG, LONG).await.expect("timers").len(),
+        1,
+        "its timer is due"
+    );
     let moved = store.commit(&[next(started.id, 1)], LONG).await.remove(0);
     assert!(matches!(moved, Ok(Committed::Stored)), "it moves like any other: {moved:?}");
     Ok(())

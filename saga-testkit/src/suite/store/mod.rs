@@ -43,6 +43,7 @@ macro_rules! store_suite {
                 a_timer_is_due_when_its_time_has_come
                 a_step_has_one_timer
                 a_timer_is_left_to_who_took_it
+                a_timer_that_nobody_took_is_put_off_once
                 timers_of_unknown_definitions_are_left_alone
                 workers_share_the_timers_that_are_due
                 held_replies_stay_until_they_are_dropped

@@ -36,7 +36,7 @@ pub async fn a_lost_race_writes_nothing<H: Harness>(harness: &H) -> Result<(), S
     assert_eq!(client.saga(started.id).await.state, "state 2", "no state of a lost race");
     assert_eq!(client.journal_length(started.id).await, 2, "no transition of a lost race");
     assert!(client.store.claim(10, LONG).await.expect("claiming").is_empty(), "no message of a lost race");
-    let due = client.store.due_timers(from_ref(&client.definition), 10, LONG).await;
+    let due = client.store.due_timers(from_ref(&client.definition), 10, LONG, LONG).await;
     assert!(due.expect("timers").is_empty(), "no timer of a lost race");
     Ok(())
 }

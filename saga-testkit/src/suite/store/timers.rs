@@ -66,7 +66,7 @@ pub async fn a_timer_is_left_to_who_took_it<H: Harness>(harness: &H) -> Result<(
     client.store_one(&started).await;
     let known = [client.definition.clone()];
 
-    let taken = client.store.due_timers(&known, 10, SHORT).await.expect("timers");
+    let taken = client.store.due_timers(&known, 10, SHORT, LONG).await.expect("timers");
     assert_eq!(taken.len(), 1, "the timer is due");
     eventually("a timer whose lease has ended", async || due(&client.store, &known).await.pop()).await;
     assert_eq!(due(&client.store, &known).await, [], "a timer whose lease lasts");
@@ -74,6 +74,32 @@ pub async fn a_timer_is_left_to_who_took_it<H: Harness>(harness: &H) -> Result<(
     client.store_one(&Commit { timers: vec![arm("step", Duration::ZERO)], ..next(started.id, 1) }).await;
     assert_eq!(due(&client.store, &known).await.len(), 1, "a timer that was armed again");
     Ok(())
+}
+
+/// A timer that nobody took for longer than the grace is put off by it, once until it is armed again.
+pub async fn a_timer_that_nobody_took_is_put_off_once<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let started = Commit { timers: vec![arm("step", Duration::ZERO)], ..start(&client.definition) };
+    client.store_one(&started).await;
+    let known = [client.definition.clone()];
+    let take = async || client.store.due_timers(&known, 10, LONG, SHORT).await.expect("timers");
+
+    a_grace_passes(&client).await;
+    assert_eq!(take().await, [], "a timer that nobody took");
+    a_grace_passes(&client).await;
+    assert_eq!(take().await.len(), 1, "a timer that was put off before");
+
+    client.store_one(&Commit { timers: vec![arm("step", Duration::ZERO)], ..next(started.id, 1) }).await;
+    a_grace_passes(&client).await;
+    assert_eq!(take().await, [], "a timer that was armed again");
+    Ok(())
+}
+
+/// Waits until what was due before is later than a grace of [`SHORT`], by the store's clock.
+async fn a_grace_passes<S: Store>(client: &Client<S>) {
+    let now = async || client.store.load(&[]).await.expect("the time").now;
+    let begun = now().await;
+    eventually("a grace has passed", async || (now().await.since(begun) > 3 * SHORT).then_some(())).await;
 }
 
 /// Only timers of sagas with a known definition are taken; a changed fingerprint is another definition.
@@ -115,7 +141,7 @@ pub async fn workers_share_the_timers_that_are_due<H: Harness>(harness: &H) -> R
     let taking = workers.iter().map(async |worker| {
         let mut mine = Vec::new();
         loop {
-            let taken = worker.due_timers(&known, 7, LONG).await.expect("timers");
+            let taken = worker.due_timers(&known, 7, LONG, LONG).await.expect("timers");
             assert!(taken.len() <= 7, "no more timers than were asked for");
             if taken.is_empty() {
                 return mine;
@@ -135,5 +161,5 @@ pub async fn workers_share_the_timers_that_are_due<H: Harness>(harness: &H) -> R
 }
 
 async fn due(store: &impl Store, known: &[DefinitionRef]) -> Vec<TimerDue> {
-    store.due_timers(known, 1000, LONG).await.expect("timers")
+    store.due_timers(known, 1000, LONG, LONG).await.expect("timers")
 }
