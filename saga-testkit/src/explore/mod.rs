@@ -21,6 +21,9 @@ mod trace;
 mod walker;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 pub use explorer::{Explorer, explore};
 pub use faults::Faults;
 pub use report::{Report, Violation};

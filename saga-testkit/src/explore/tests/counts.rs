@@ -1,0 +1,116 @@
+//! The explorer's counts against those of two small models that others wrote of the same protocol, in other words and
+//! by hand. Where their states are coarser, ours are counted as they would see them.
+
+use std::collections::HashSet;
+
+use saga_core::fence::FenceState;
+use saga_core::id::Direction;
+use saga_core::machine::{Status, StepState};
+
+use super::reduction::explored;
+use crate::explore::rules::Rules;
+use crate::explore::world::{Cell, Message, NONE, Said, World};
+use crate::explore::{Faults, explore};
+use crate::topology::{Diary, Part, Topology};
+
+/// How many states a saga of these parts has for one who sees only so much of them.
+fn count<T: Eq + std::hash::Hash>(parts: &[Part], seen: impl Fn(&Rules<()>, &World) -> T) -> usize {
+    let definition = Topology::of(parts.iter().copied()).definition::<2>();
+    let faults = Faults::REFUSAL | Faults::UNKNOWN;
+    let (rules, start) = explore(&definition).saga(&Diary::default()).faults(faults).prepare();
+    let worlds = explored(&rules, start);
+    let worlds = worlds.iter().filter(|world| !is_parked(&rules, world));
+    worlds.map(|world| seen(&rules, world)).collect::<HashSet<T>>().len()
+}
+
+/// Neither of the two models ever gives an undo up.
+fn is_parked(rules: &Rules<()>, world: &World) -> bool {
+    rules.instances.value(world.sagas[0].instance).state.status() == Status::Parked
+}
+
+/// One step for the first model: what the saga knows, the fence row, and the kinds of messages.
+///
+/// It writes a tombstone over a refusal when the undo comes, and has one word for "refused" and "closed".
+type Coarse = (u32, &'static str, &'static str, [bool; 5]);
+
+fn coarse(rules: &Rules<()>, world: &World) -> (Status, Vec<Coarse>) {
+    let local = &world.sagas[0];
+    let instance = rules.instances.value(local.instance);
+    let cells = local.cells.iter().map(|cell| {
+        let name = rules.steps.value(cell.step);
+        let record = instance.state.steps().iter().find(|record| record.name == *name);
+        let known = record.map_or("", |record| known(&record.state));
+        let said = |said| cell.has(Message::Reply(Direction::Do, said));
+        let undone = cell.has(Message::Reply(Direction::Undo, Said::Undone));
+        let messages = [
+            cell.has(Message::Command(Direction::Do)),
+            cell.has(Message::Command(Direction::Undo)),
+            said(Said::Done),
+            said(Said::Refused) || said(Said::Closed),
+            undone,
+        ];
+        (cell.step, known, row(rules, cell, undone), messages)
+    });
+    (instance.state.status(), cells.collect())
+}
+
+fn known(state: &StepState) -> &'static str {
+    match state {
+        StepState::Doing(_) => "doing",
+        StepState::Closing(_) => "closing",
+        StepState::Undoing { .. } => "undoing",
+        StepState::Done(_) => "done",
+        StepState::Refused => "refused",
+        StepState::Undone => "undone",
+        StepState::Early(_) | StepState::Waiting { .. } | StepState::Queued | StepState::Skipped => {
+            "none of these"
+        }
+    }
+}
+
+fn row(rules: &Rules<()>, cell: &Cell, undone: bool) -> &'static str {
+    match (cell.row != NONE).then(|| rules.rows.value(cell.row)).as_deref() {
+        Some(FenceState::Refused(_)) if undone => "closed",
+        Some(row) => row.as_str(),
+        None => "none",
+    }
+}
+
+#[test]
+fn sequences_have_as_many_states_as_in_the_first_model() {
+    for (steps, states) in [(1, 16), (2, 51), (3, 126), (4, 281), (5, 596), (6, 1231)] {
+        assert_eq!(count(&vec![Part::Step; steps], coarse), states, "{steps} steps");
+    }
+}
+
+#[test]
+fn groups_have_as_many_states_as_in_the_first_model() {
+    use Part::{Group, Step};
+    let groups: [(&[Part], usize); 4] = [
+        (&[Group(2)], 159),
+        (&[Step, Group(2), Step], 485),
+        (&[Group(2), Group(2)], 893),
+        (&[Group(3)], 1758),
+    ];
+    for (parts, states) in groups {
+        assert_eq!(count(parts, coarse), states, "{parts:?}");
+    }
+}
+
+/// The second model has three steps of three roles, and the close; it sees all but the cause.
+#[test]
+fn a_step_a_pivot_and_a_step_have_as_many_states_as_in_the_second_model() {
+    let parts = [Part::Step, Part::ClosedPivot, Part::Then];
+    let states = count(&parts, |rules, world| {
+        let local = &world.sagas[0];
+        let instance = rules.instances.value(local.instance);
+        let known: Vec<&str> = instance.state.steps().iter().map(|record| known(&record.state)).collect();
+        let cells = local.cells.iter().map(|cell| {
+            let mut cell = cell.armed(false);
+            cell.undo = NONE;
+            cell
+        });
+        (instance.state.status(), known, cells.collect::<Vec<_>>())
+    });
+    assert_eq!(states, 61);
+}

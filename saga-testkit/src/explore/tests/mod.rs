@@ -1,0 +1,7 @@
+//! The explorer against a second model that leaves nothing out, against counts of others, and against broken machines.
+
+mod broken;
+mod counts;
+mod portrait;
+mod reduction;
+mod unreduced;

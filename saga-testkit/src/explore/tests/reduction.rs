@@ -1,0 +1,69 @@
+//! What the explorer leaves out makes no difference: with it, exactly the same states can be reached.
+
+use std::collections::HashSet;
+
+use super::portrait::{Portrait, of_world};
+use super::unreduced::{Detail, Unreduced, reach};
+use crate::explore::rules::Rules;
+use crate::explore::walker::Walker;
+use crate::explore::world::World;
+use crate::explore::{Faults, explore};
+use crate::topology::{Diary, Part, Topology};
+
+/// Every world that the explorer reaches.
+pub(super) fn explored(rules: &Rules<()>, start: World) -> Vec<World> {
+    let mut walker = Walker::new(rules);
+    let (mut worlds, mut seen) = (vec![start.clone()], HashSet::from([start]));
+    let mut number = 0;
+    while let Some(world) = worlds.get(number).cloned() {
+        let next = walker.next(&world).into_iter().map(|(_, reached)| reached.unwrap());
+        worlds.extend(next.filter(|next| seen.insert(next.clone())));
+        number += 1;
+    }
+    worlds
+}
+
+/// Compares the two models, and returns how many states each has.
+fn compare<const ATTEMPTS: u32>(parts: &[Part], faults: Faults, detail: Detail) -> (usize, usize) {
+    let definition = Topology::of(parts.iter().copied()).definition::<ATTEMPTS>();
+    let (rules, start) = explore(&definition).saga(&Diary::default()).faults(faults).prepare();
+    let reduced = explored(&rules, start);
+    let unreduced = reach(&rules.plan, faults, detail);
+    let ours: HashSet<Portrait> = reduced.iter().map(|world| of_world(&rules, world)).collect();
+    let theirs: HashSet<Portrait> = unreduced.iter().map(Unreduced::portrait).collect();
+    assert_eq!(ours.len(), reduced.len(), "two states of the explorer look the same");
+    let missed = theirs.difference(&ours).next();
+    assert!(missed.is_none(), "{parts:?}: the explorer misses {missed:#?}");
+    let invented = ours.difference(&theirs).next();
+    assert!(invented.is_none(), "{parts:?}: the explorer invents {invented:#?}");
+    (reduced.len(), unreduced.len())
+}
+
+/// Everything that the unreduced model has.
+fn all() -> Faults {
+    Faults::all().without(Faults::OPERATOR | Faults::DEADLINE)
+}
+
+#[test]
+fn a_relay_that_may_die_at_every_point_makes_no_difference() {
+    let cases: [(&[Part], Faults); 3] = [
+        (&[Part::Step], all()),
+        (&[Part::ClosedPivot], all()),
+        (&[Part::Step, Part::Pivot], Faults::REFUSAL),
+    ];
+    for (parts, faults) in cases {
+        let (reduced, unreduced) = compare::<1>(parts, faults, Detail::Relay);
+        assert!(unreduced > 2 * reduced, "{parts:?}: {unreduced} states come down to {reduced}");
+    }
+}
+
+#[test]
+fn exact_attempts_and_faults_on_their_way_make_no_difference() {
+    for part in [Part::Step, Part::Check, Part::ClosedPivot, Part::Pivot] {
+        let faults = Faults::REFUSAL | Faults::UNKNOWN;
+        let (reduced, unreduced) = compare::<2>(&[part], faults, Detail::Attempts(2));
+        assert!(unreduced > 2 * reduced, "{part}: {unreduced} states come down to {reduced}");
+    }
+    let (reduced, unreduced) = compare::<2>(&[Part::Check], all(), Detail::Attempts(2));
+    assert!(unreduced > 2 * reduced, "{unreduced} states come down to {reduced}");
+}
