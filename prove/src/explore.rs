@@ -138,8 +138,8 @@ fn groups() -> impl Iterator<Item = Topology> {
 
 /// Four parts, of which each role is one somewhere.
 fn mixtures() -> impl Iterator<Item = Vec<Part>> {
-    use Part::{Check, ClosedPivot, Loop, Pivot, Step, Then, Wait};
-    let mixtures: [&[Part]; 14] = [
+    use Part::{Check, ClosedPivot, Loop, Notify, Pivot, Step, Then, Wait};
+    let mixtures: [&[Part]; 15] = [
         &[Pivot],
         &[ClosedPivot, Then],
         &[Step, Check, Step],
@@ -153,6 +153,7 @@ fn mixtures() -> impl Iterator<Item = Vec<Part>> {
         &[Check, Check, Step, Step, Pivot, Then, Then],
         &[Step, Step, Step, ClosedPivot, Then, Then, Then],
         &[Loop, Step],
+        &[Notify, Step, Notify, Pivot, Notify, Then],
         &[Step, Loop, ClosedPivot, Then],
     ];
     mixtures.into_iter().map(<[Part]>::to_vec)

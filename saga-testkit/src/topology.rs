@@ -16,8 +16,8 @@ use std::time::Duration;
 use saga_core::definition::{AfterPivot, BeforePivot, Builder};
 use saga_core::policy::Retry;
 use saga_core::{
-    Command, Compensate, CompensateEach, Definition, Each, NothingToUndo, Outcome, Participant, Retriable,
-    Saga, Signal, Step, Undoes, saga,
+    Command, Compensate, CompensateEach, Definition, Each, NothingToUndo, Notification, Outcome, Participant,
+    Retriable, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub enum Part {
     Check,
     /// A wait for a signal: a yes or a no.
     Wait,
+    /// A notification.
+    Notify,
     /// A step that can be undone, for each of the diary's items, two at once.
     Loop,
     /// Two to four steps at once.
@@ -104,6 +106,7 @@ impl fmt::Display for Part {
             Part::Step => write!(f, "step"),
             Part::Check => write!(f, "check"),
             Part::Wait => write!(f, "wait"),
+            Part::Notify => write!(f, "notify"),
             Part::Loop => write!(f, "loop"),
             Part::Group(width) => write!(f, "group of {width}"),
             Part::Pivot => write!(f, "pivot"),
@@ -272,6 +275,19 @@ impl<const N: usize> Signal<Diary> for Word<N> {
     }
 }
 
+/// What the notification with the number `N` tells.
+#[derive(Serialize, Deserialize)]
+struct News<const N: usize>(Vec<String>);
+
+impl<const N: usize> Notification<Diary> for News<N> {
+    const TYPE: &'static str = STEPS[N];
+    const TOPICS: &'static [&'static str] = &["news"];
+
+    fn of(diary: &Diary) -> Self {
+        News(diary.answers.clone())
+    }
+}
+
 type Before = Builder<Diary, BeforePivot>;
 type After = Builder<Diary, AfterPivot>;
 
@@ -287,6 +303,8 @@ impl Draft {
             (Draft::Before(saga), Part::Step) => Draft::Before(step::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Check) => Draft::Before(check::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Wait) => Draft::Before(wait(saga, number)),
+            (Draft::Before(saga), Part::Notify) => Draft::Before(notify(saga, number)),
+            (Draft::After(saga), Part::Notify) => Draft::After(notify(saga, number)),
             (Draft::Before(saga), Part::Loop) => Draft::Before(each::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Group(width)) => {
                 Draft::Before(group::<ATTEMPTS>(saga, number, width))
@@ -344,6 +362,10 @@ fn then<const ATTEMPTS: u32>(saga: After, number: usize) -> After {
 
 fn each<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
     with_number!(number, N => saga.for_each::<Work<N, ATTEMPTS>>())
+}
+
+fn notify<Phase>(saga: Builder<Diary, Phase>, number: usize) -> Builder<Diary, Phase> {
+    with_number!(number, N => saga.notify::<News<N>>())
 }
 
 fn wait(saga: Before, number: usize) -> Before {

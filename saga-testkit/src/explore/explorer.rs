@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use saga_core::definition::Plan;
+use saga_core::definition::{Plan, Work};
 use saga_core::id::{MessageId, SagaId};
 use saga_core::machine::{Decision, Transition, start};
 use saga_core::message::{Payload, TraceParent};
@@ -293,13 +293,8 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
 #[track_caller]
 fn signals<M>(rules: &Rules<M>, given: &[(&'static str, Payload)]) -> Vec<(u32, u32)> {
     let mut signals = Vec::new();
-    for (place, step) in rules
-        .plan
-        .steps()
-        .iter()
-        .enumerate()
-        .filter(|(_, step)| matches!(step.work, saga_core::definition::Work::Signal { .. }))
-    {
+    let steps = rules.plan.steps().iter().enumerate();
+    for (place, step) in steps.filter(|(_, step)| matches!(step.work, Work::Signal { .. })) {
         let given = given.iter().filter(|(name, _)| *name == step.name.as_str());
         let mut values: Vec<Payload> = given.map(|(_, signal)| signal.clone()).collect();
         if values.is_empty() {

@@ -4,8 +4,8 @@ use saga_testkit::explore::{Faults, explore};
 use saga_testkit::topology::{Diary, Part, Topology};
 
 fn small() -> Vec<Topology> {
-    use Part::{Check, ClosedPivot, Group, Pivot, Step, Then, Wait};
-    let shapes: [&[Part]; 11] = [
+    use Part::{Check, ClosedPivot, Group, Notify, Pivot, Step, Then, Wait};
+    let shapes: [&[Part]; 12] = [
         &[Step],
         &[Step, Step, Step],
         &[Check, Step],
@@ -16,6 +16,7 @@ fn small() -> Vec<Topology> {
         &[Step, Group(2), ClosedPivot],
         &[Check, ClosedPivot],
         &[Wait, Step],
+        &[Notify, Step, Notify, Pivot, Notify, Then],
         &[Step, Wait, Wait, Pivot],
     ];
     shapes.into_iter().map(|parts| Topology::of(parts.iter().copied())).collect()

@@ -88,7 +88,8 @@ fn a_machine_that_undoes_in_the_wrong_order_is_found() {
         spoiled(plan, instance, event, now, |moved| {
             let undoes = |effect: &Effect| match effect {
                 Effect::Send { step, direction: Direction::Undo, .. } => *step == plan.steps()[1].name,
-                Effect::Send { .. } | Effect::Arm { .. } | Effect::Disarm { .. } => false,
+                Effect::Send { .. } | Effect::Notify { .. } => false,
+                Effect::Arm { .. } | Effect::Disarm { .. } => false,
             };
             if moved.effects.iter().any(undoes) {
                 moved.effects.push(sent(plan, 0, Direction::Undo));

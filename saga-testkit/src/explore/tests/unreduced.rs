@@ -212,6 +212,7 @@ impl Unreduced {
                 Effect::Disarm { step } => {
                     self.timers.remove(&step);
                 }
+                Effect::Notify { .. } => {}
             }
         }
     }
