@@ -10,6 +10,7 @@ use crate::Options;
 use crate::dice::Dice;
 use crate::fleet::{Fleet, Service};
 use crate::load::Load;
+use crate::operator;
 
 /// One blow.
 #[derive(Clone, Copy)]
@@ -61,6 +62,8 @@ pub(crate) async fn run(fleet: &Fleet, load: &Load, options: &Options) -> Tally 
         Ring { fleet, dice: Dice::of(options.seed), options, tally: Tally::default(), began: Instant::now() };
     for attack in ring.deck() {
         ring.strike(attack).await;
+        // Not once the attacks are over: who asks again for ever keeps a handler that always fails from being given up.
+        operator::retry_at_both(&fleet.services[0].client, &fleet.services[1].client).await;
         ring.pause(300, 1500).await;
     }
     while load.accepted() < options.orders {

@@ -133,17 +133,15 @@ impl Fleet {
         }
     }
 
-    /// Does what a machine and humans do in production, for ever: starts what ended by itself, releases what is
-    /// parked, retries what takes long, and keeps an eye on the counters.
+    /// Does what a machine and a human do in production, for ever: starts what ended by itself, releases what is
+    /// parked, and keeps an eye on the counters.
     pub(crate) async fn supervise(self: Arc<Self>) {
         loop {
             for service in &self.services {
                 service.restart_if_dead().await;
                 self.fetch_counters(service).await;
             }
-            let [one, other] = [0, 1].map(|order| &self.services[order].client);
-            operator::release_parked(one).await;
-            operator::retry_at_both(one, other).await;
+            operator::release_parked(&self.orders()[0].client).await;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }

@@ -15,10 +15,11 @@ pub(crate) async fn release_parked(client: &Client) {
     }
 }
 
-/// Has the newest saga that runs sent again by both services at once: one of the two loses the race for it.
+/// Has the newest sagas that run sent again, each by both services at once: one of the two loses the race for it.
 pub(crate) async fn retry_at_both(one: &Client, other: &Client) {
-    let Ok(answer) = one.get("/sagas?status=running&limit=1").await else { return };
-    if let Some(address) = answer.json()["sagas"][0]["address"].as_str() {
+    let Ok(answer) = one.get("/sagas?status=running&limit=3").await else { return };
+    for saga in answer.json()["sagas"].as_array().into_iter().flatten() {
+        let address = saga["address"].as_str().unwrap_or_default();
         let reason = json!({ "reason": "impatience" });
         tokio::join!(say(one, address, "retry", &reason), say(other, address, "retry", &reason));
     }
