@@ -49,6 +49,9 @@ pub(super) struct Lane {
     committed: Option<Mark>,
     /// The reach that was last sent to the broker.
     asked: i64,
+    /// How far the reach is to be ahead, by the last tick.
+    ahead: i64,
+    position_at_tick: i64,
     suspect_below: Option<i64>,
 }
 
@@ -60,6 +63,8 @@ impl Lane {
             waiting: VecDeque::new(),
             committed: past.committed,
             asked: past.committed.map_or(0, |mark| mark.reach),
+            ahead: AHEAD_MIN,
+            position_at_tick: past.committed.map_or(0, |mark| mark.offset),
             suspect_below: past.suspect_below,
         }
     }
@@ -98,11 +103,28 @@ impl Lane {
         self.committed = Some(mark);
     }
 
-    /// What is to be committed now, with a reach ahead of what was delivered.
+    /// Begins a new tick, for which the reach is as far ahead as the last one suggests.
+    pub(super) fn tick(&mut self) {
+        if let Some(position) = self.window.position() {
+            self.ahead = self.suggested(position);
+            self.position_at_tick = position;
+        }
+    }
+
+    /// What is to be committed now, with a reach ahead of what was delivered: the faster messages come, the further.
     pub(super) fn due(&mut self) -> Option<Mark> {
-        let mark = self.unconfirmed(self.window.position()? + REACH_AHEAD)?;
+        let position = self.window.position()?;
+        let mark = self.unconfirmed(position + self.suggested(position).max(self.ahead))?;
         self.asked = mark.reach;
+        // A reach that shrinks counts at once: its commit may land though the answer is lost.
+        if let Some(committed) = &mut self.committed {
+            committed.reach = committed.reach.min(mark.reach);
+        }
         Some(mark)
+    }
+
+    fn suggested(&self, position: i64) -> i64 {
+        (AHEAD_TIMES * (position - self.position_at_tick)).clamp(AHEAD_MIN, AHEAD_MAX)
     }
 
     /// What is to be committed when the partition is given up: deliveries go no further than they went.
@@ -121,6 +143,11 @@ impl Lane {
     }
 }
 
-/// How far the reach is committed ahead of the last delivery. After a crash up to this many messages of a partition
-/// count as possible repeats that are none; and after so many deliveries without a commit the next waits for one.
-pub(super) const REACH_AHEAD: i64 = 1_000;
+/// The reach is ahead by what comes in so many ticks, so that the commit of each tick extends it in time.
+const AHEAD_TIMES: i64 = 4;
+
+/// After a crash so many messages of a partition count as possible repeats that are none, even if it was quiet.
+pub(super) const AHEAD_MIN: i64 = 64;
+
+/// After a crash under load it is so many at most, which take seconds to run one by one.
+pub(super) const AHEAD_MAX: i64 = 1_000;

@@ -140,6 +140,11 @@ impl Lanes {
         due.collect()
     }
 
+    /// Begins a new tick of the reader.
+    pub(super) fn tick(&mut self) {
+        self.lanes.values_mut().for_each(Lane::tick);
+    }
+
     /// Notes what the broker has confirmed, and lets deliveries go that waited for it.
     pub(super) fn confirm(&mut self, marks: &[(i32, Mark)]) {
         for (partition, mark) in marks {
@@ -190,7 +195,7 @@ const WINDOW_MAX: usize = 100_000;
 mod tests {
     use rdkafka::message::{OwnedHeaders, OwnedMessage, Timestamp};
 
-    use super::super::lane::REACH_AHEAD;
+    use super::super::lane::{AHEAD_MAX, AHEAD_MIN};
     use super::*;
 
     fn record() -> Record {
@@ -226,17 +231,46 @@ mod tests {
     #[test]
     fn nothing_is_delivered_before_a_reach_beyond_it_is_confirmed() {
         let mut lanes = assigned(None);
-        assert!(lanes.admit(0, 5, record()), "a commit is due at once");
+        assert!(lanes.admit(0, 0, record()), "a commit is due at once");
         assert!(lanes.take(10).is_empty());
-        assert_eq!(commit(&mut lanes), Some(Mark { offset: 5, reach: 6 + REACH_AHEAD }));
-        assert_eq!(offsets(&lanes.take(10)), [5]);
+        assert_eq!(commit(&mut lanes), Some(Mark { offset: 0, reach: 1 + AHEAD_MIN }));
+        assert_eq!(offsets(&lanes.take(10)), [0]);
 
-        admit(&mut lanes, 6..6 + REACH_AHEAD);
-        assert_eq!(lanes.take(usize::MAX).len() as i64, REACH_AHEAD);
-        assert!(lanes.admit(0, 6 + REACH_AHEAD, record()), "the reach is used up");
+        admit(&mut lanes, 1..1 + AHEAD_MIN);
+        assert_eq!(lanes.take(usize::MAX).len() as i64, AHEAD_MIN);
+        assert!(lanes.admit(0, 1 + AHEAD_MIN, record()), "the reach is used up");
         assert!(lanes.take(10).is_empty());
         commit(&mut lanes);
         assert_eq!(lanes.take(10).len(), 1);
+    }
+
+    #[test]
+    fn the_reach_grows_with_what_comes_and_shrinks_when_nothing_does() {
+        let mut lanes = assigned(None);
+        let mut reaches_ahead = |offsets: std::ops::Range<i64>| {
+            let position = offsets.end;
+            admit(&mut lanes, offsets);
+            lanes.tick();
+            commit(&mut lanes).map(|mark| mark.reach - position)
+        };
+        assert_eq!(reaches_ahead(0..100), Some(400));
+        assert_eq!(reaches_ahead(100..5_000), Some(AHEAD_MAX));
+        assert_eq!(reaches_ahead(5_000..5_000), Some(AHEAD_MIN));
+        assert_eq!(reaches_ahead(5_000..5_000), None, "then there is nothing to commit");
+    }
+
+    #[test]
+    fn a_reach_that_shrinks_counts_even_if_its_commit_was_not_confirmed() {
+        let mut lanes = assigned(None);
+        admit(&mut lanes, 0..100);
+        commit(&mut lanes);
+        lanes.take(usize::MAX);
+        lanes.tick();
+        lanes.tick();
+        let unanswered = lanes.due();
+        assert_eq!(unanswered[0].1.reach, 100 + AHEAD_MIN);
+        admit(&mut lanes, 100..101 + AHEAD_MIN);
+        assert_eq!(lanes.take(usize::MAX).len() as i64, AHEAD_MIN);
     }
 
     #[test]

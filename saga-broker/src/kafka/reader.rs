@@ -77,7 +77,10 @@ impl Reader {
 
     fn tick(&mut self) {
         self.ticked = Instant::now();
-        let given_back = self.reading.lanes().give_back_due(self.ticked);
+        let mut lanes = self.reading.lanes();
+        lanes.tick();
+        let given_back = lanes.give_back_due(self.ticked);
+        drop(lanes);
         if given_back {
             self.reading.arrived();
         }

@@ -139,5 +139,5 @@ impl Load {
 
 const PARTITIONS: u16 = 4;
 const GUESTS: u32 = 4;
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 const LOAD_LASTS: Duration = Duration::from_secs(10);
