@@ -9,21 +9,26 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::policy::Backoff;
+use crate::port::IdSource;
 
 /// The tasks of one runtime. Dropping it aborts them, which is safe at every point; stopping them drains first.
 pub(crate) struct Tasks {
     stop: watch::Sender<bool>,
     running: JoinSet<()>,
+    jitter: u64,
 }
 
 impl Tasks {
-    pub(crate) fn new() -> Self {
-        Tasks { stop: watch::Sender::new(false), running: JoinSet::new() }
+    /// No tasks yet. Their pauses differ from those of other processes by an id of `ids`, so that processes that
+    /// failed together do not come back together.
+    pub(crate) fn new(ids: &dyn IdSource) -> Self {
+        let jitter = ids.uuid().as_u64_pair().1;
+        Tasks { stop: watch::Sender::new(false), running: JoinSet::new(), jitter }
     }
 
     /// The signal that tells tasks to stop.
     pub(crate) fn stopping(&self) -> Stopping {
-        Stopping(self.stop.subscribe())
+        Stopping { stop: self.stop.subscribe(), jitter: self.jitter }
     }
 
     pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -47,22 +52,26 @@ impl Tasks {
 
 /// Tells a task when to stop.
 #[derive(Clone)]
-pub(crate) struct Stopping(watch::Receiver<bool>);
+pub(crate) struct Stopping {
+    stop: watch::Receiver<bool>,
+    jitter: u64,
+}
 
 impl Stopping {
     /// Returns once the runtime is to stop. Cancel safe.
     pub(crate) async fn stopped(&mut self) {
         // An error says that the runtime was dropped, which stops it as well.
-        let _ = self.0.wait_for(|stop| *stop).await;
+        let _ = self.stop.wait_for(|stop| *stop).await;
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
+        *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
     /// Waits for `pause`, or until the runtime is to stop; tells whether it is to stop.
     pub(crate) async fn pause(&mut self, pause: Duration) -> bool {
         tokio::select! {
+            biased;
             () = self.stopped() => true,
             () = tokio::time::sleep(pause) => false,
         }
@@ -82,18 +91,12 @@ impl Stopping {
                 Ok(done) => return Some(done),
                 Err(error) => warn!(%error, failures, "failed to {what}, trying again"),
             }
-            if self.pause(RECONNECT.delay(failures, jitter_seed())).await {
+            if self.pause(RECONNECT.delay(failures, self.jitter)).await {
                 break;
             }
         }
         None
     }
-}
-
-/// Differs between processes and moments, so that processes that failed together do not come back together.
-fn jitter_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }
 
 /// From a pause that nobody notices up to one that spares a server that is starting.

@@ -87,6 +87,7 @@ impl Batcher {
         }
         if batch.is_empty() {
             return tokio::select! {
+                biased;
                 () = self.stopping.stopped() => false,
                 taken = inbox.recv_many(batch, BATCH_MAX) => taken > 0,
             };

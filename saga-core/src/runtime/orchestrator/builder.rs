@@ -104,7 +104,7 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
     }
 
     fn spawn(self, replies: Destination, known: Vec<DefinitionRef>) -> Orchestrator<S> {
-        let (mut tasks, mut sending) = (Tasks::new(), Tasks::new());
+        let (mut tasks, mut sending) = (Tasks::new(&*self.ids), Tasks::new(&*self.ids));
         let waiting = Waiting::default();
         let (undeliverable, set_aside) = mpsc::channel(feed::UNDELIVERABLE_MAX);
         let relay =

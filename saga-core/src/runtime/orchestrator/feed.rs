@@ -51,6 +51,7 @@ impl Feed {
         let settler = tokio::spawn(carried_out);
         let result = loop {
             let received = tokio::select! {
+                biased;
                 () = self.stopping.stopped() => break Ok(()),
                 received = subscription.receive(BATCH_MAX) => received,
             };
@@ -120,6 +121,7 @@ impl Feed {
     pub(super) async fn undeliverable(mut self, mut set_aside: mpsc::Receiver<Undeliverable>) {
         loop {
             let undeliverable = tokio::select! {
+                biased;
                 () = self.stopping.stopped() => return,
                 undeliverable = set_aside.recv() => undeliverable,
             };

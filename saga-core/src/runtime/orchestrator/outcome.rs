@@ -1,6 +1,6 @@
 //! Waiting for a saga to end, wherever it ends.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,10 +48,10 @@ impl<S: Saga> SagaOutcome<S> {
 
 /// Those who wait for sagas. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<HashMap<SagaId, Vec<oneshot::Sender<Instance>>>>>);
+pub(super) struct Waiting(Arc<Mutex<BTreeMap<SagaId, Vec<oneshot::Sender<Instance>>>>>);
 
 impl Waiting {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SagaId, Vec<oneshot::Sender<Instance>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SagaId, Vec<oneshot::Sender<Instance>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

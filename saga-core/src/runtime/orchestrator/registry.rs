@@ -1,6 +1,6 @@
 //! The definitions that this process knows.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::definition::{DefinitionRef, Plan, StepPlan};
@@ -9,7 +9,7 @@ use crate::id::Destination;
 /// Plans by their reference; several versions of one saga may stand side by side.
 #[derive(Clone, Default)]
 pub(super) struct Registry {
-    plans: HashMap<DefinitionRef, Arc<Plan>>,
+    plans: BTreeMap<DefinitionRef, Arc<Plan>>,
 }
 
 impl Registry {

@@ -34,6 +34,7 @@ where
         commands_per_transaction: 1,
         handler_timeout: HANDLER_TIMEOUT,
         runs_max: RUNS_MAX,
+        ids: Arc::new(RandomIds),
     }
 }
 
@@ -48,6 +49,7 @@ pub struct ParticipantBuilder<F: Fence> {
     commands_per_transaction: usize,
     handler_timeout: Duration,
     runs_max: u32,
+    ids: Arc<dyn IdSource>,
 }
 
 /// A participant could not be started.
@@ -95,6 +97,11 @@ where
         ParticipantBuilder { runs_max: runs.max(1), ..self }
     }
 
+    /// Takes ids from another source than the machine's randomness; for simulations that repeat.
+    pub fn ids(self, ids: Arc<dyn IdSource>) -> Self {
+        ParticipantBuilder { ids, ..self }
+    }
+
     /// Starts the participant: declares its destination and begins to take commands.
     ///
     /// # Errors
@@ -113,9 +120,8 @@ where
     }
 
     fn spawn(self, name: ParticipantName, commands: Destination) -> Participating<F> {
-        let (mut tasks, mut sending) = (Tasks::new(), Tasks::new());
+        let (mut tasks, mut sending) = (Tasks::new(&*self.ids), Tasks::new(&*self.ids));
         let relay = relay::start(self.fence.clone(), self.transport.clone(), None, &mut sending);
-        let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
         let in_flight = self.workers * self.commands_per_transaction.max(IN_FLIGHT_PER_WORKER);
         let (healthy, jobs) = mpsc::channel(in_flight);
         let (suspects, alone) = mpsc::channel(in_flight);
@@ -125,7 +131,7 @@ where
             fence: self.fence.clone(),
             transport: self.transport.clone(),
             relay,
-            ids,
+            ids: self.ids,
             clock: Arc::default(),
             commands_per_transaction: self.commands_per_transaction,
             handler_timeout: self.handler_timeout,

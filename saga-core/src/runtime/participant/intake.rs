@@ -47,6 +47,7 @@ where
         let settler = tokio::spawn(carried_out);
         let result = loop {
             let received = tokio::select! {
+                biased;
                 () = self.stopping.stopped() => break Ok(()),
                 received = subscription.receive(self.options.in_flight_max) => received,
             };

@@ -29,6 +29,7 @@ pub(super) async fn sweep(
         };
         failures = if matches!(swept, Swept::Failed) { failures + 1 } else { 0 };
         tokio::select! {
+            biased;
             () = stopping.stopped() => return,
             () = tokio::time::sleep(pause) => {}
             () = wake.notified(), if !matches!(swept, Swept::Failed) => {}
