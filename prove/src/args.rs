@@ -14,6 +14,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Search every state of the example sagas and of sagas of all shapes, whatever fails
     Explore(ExploreArguments),
+    /// Run a saga thousands of times with everything that can go wrong
+    Simulate(SimulateArguments),
 }
 
 #[derive(Debug, Args)]
@@ -29,8 +31,26 @@ pub(crate) struct ExploreArguments {
     pub(crate) seed: u64,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArguments {
+    /// How many runs
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub(crate) runs: u64,
+    /// Run for so many seconds instead
+    #[arg(long, conflicts_with = "runs", value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+    /// The seed of the first run
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub(crate) seed: u64,
+    /// Print one line of JSON and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   scripts/prove explore
   scripts/prove explore --json
-  scripts/prove explore --seconds 600 --seed 7";
+  scripts/prove explore --seconds 600 --seed 7
+  scripts/prove simulate
+  scripts/prove simulate --seed 4711 --runs 1";

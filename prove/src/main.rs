@@ -1,4 +1,4 @@
-//! Long proofs of the framework itself, with figures: `scripts/prove explore`.
+//! Long proofs of the framework itself, with figures: `scripts/prove explore` and `scripts/prove simulate`.
 //!
 //! A proof is a subcommand with a file of its own. It prints what it did as it goes, one line of JSON at the end if it
 //! is asked for that, and fails if anything is wrong.
@@ -7,6 +7,8 @@ mod args;
 mod draw;
 mod examples;
 mod explore;
+mod shop;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,7 @@ use examples::contract;
 fn main() -> ExitCode {
     let proved = match Arguments::parse().command {
         Command::Explore(arguments) => explore::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match proved {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Bench, Captured, PlaceOrder};
 use saga_core::machine::{Cause, Status};
-use saga_core::runtime::SagaOutcome;
+use saga_core::runtime::{OutcomeError, SagaOutcome};
 
 #[tokio::test(start_paused = true)]
 async fn a_saga_whose_steps_are_all_done_completes() {
@@ -128,4 +128,15 @@ async fn stopping_drains_and_stopping_twice_is_harmless() {
     bench.orchestrator.stop(Duration::from_secs(5)).await;
     assert!(bench.orchestrator.start(PlaceOrder::of(1, 10)).await.is_err());
     assert_eq!(bench.orchestrator.health().await.unwrap().outbox.unsent, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_an_outcome_is_told_that_the_orchestrator_stops() {
+    let bench = Bench::without_payment().await;
+    let handle = bench.orchestrator.start(PlaceOrder::of(1, 10)).await.unwrap();
+    let waiting = async { handle.outcome().await.map(drop) };
+    let (early, ()) = tokio::join!(waiting, bench.orchestrator.stop(Duration::from_secs(5)));
+    assert!(matches!(early, Err(OutcomeError::Stopping)), "{early:?}");
+    let late = handle.outcome().await;
+    assert!(matches!(late, Err(OutcomeError::Stopping)), "{late:?}");
 }

@@ -1,7 +1,8 @@
 //! What tests of sagas and of adapters share.
 //!
 //! A [story] tells a saga's behaviour as commands and answers, and needs no runtime. [`explore`](explore::explore)
-//! goes every way that a saga can go, whatever fails.
+//! goes every way that a saga can go, whatever fails. A [simulation](simulate) runs the real
+//! runtimes thousands of times with everything that can go wrong.
 //!
 //! Every adapter of a port passes the same [suite]. `saga_core::memory` is the executable specification, and passes
 //! them first. [`TcpProxy`] stands between a client and its server, to cut and to stall what is between them;
@@ -11,6 +12,7 @@ pub mod explore;
 mod kafka;
 pub mod lock;
 mod proxy;
+pub mod simulate;
 pub mod story;
 pub mod suite;
 pub mod topology;

@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -13,7 +15,7 @@ use crate::port::IdSource;
 
 /// The tasks of one runtime. Dropping it aborts them, which is safe at every point; stopping them drains first.
 pub(crate) struct Tasks {
-    stop: watch::Sender<bool>,
+    stop: Arc<Signal>,
     running: JoinSet<()>,
     jitter: u64,
 }
@@ -23,12 +25,12 @@ impl Tasks {
     /// failed together do not come back together.
     pub(crate) fn new(ids: &dyn IdSource) -> Self {
         let jitter = ids.uuid().as_u64_pair().1;
-        Tasks { stop: watch::Sender::new(false), running: JoinSet::new(), jitter }
+        Tasks { stop: Arc::default(), running: JoinSet::new(), jitter }
     }
 
     /// The signal that tells tasks to stop.
     pub(crate) fn stopping(&self) -> Stopping {
-        Stopping { stop: self.stop.subscribe(), jitter: self.jitter }
+        Stopping { signal: self.stop.clone(), jitter: self.jitter }
     }
 
     pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -37,7 +39,7 @@ impl Tasks {
 
     /// Tells the tasks to stop and waits until they are done, or aborts them after `grace`.
     pub(crate) async fn stop(&mut self, grace: Duration) {
-        self.stop.send_replace(true);
+        self.stop.give();
         let drained =
             tokio::time::timeout(grace, async { while self.running.join_next().await.is_some() {} }).await;
         if drained.is_err() {
@@ -50,22 +52,51 @@ impl Tasks {
     }
 }
 
+impl Drop for Tasks {
+    /// What the tasks have spawned beside them stops as well.
+    fn drop(&mut self) {
+        self.stop.give();
+    }
+}
+
+/// Given once, and for good. Tokio's own `watch` wakes its receivers in an order of chance, which no simulation could
+/// repeat.
+#[derive(Default)]
+struct Signal {
+    given: AtomicBool,
+    waiting: Notify,
+}
+
+impl Signal {
+    fn give(&self) {
+        self.given.store(true, Ordering::Release);
+        self.waiting.notify_waiters();
+    }
+
+    fn is_given(&self) -> bool {
+        self.given.load(Ordering::Acquire)
+    }
+}
+
 /// Tells a task when to stop.
 #[derive(Clone)]
 pub(crate) struct Stopping {
-    stop: watch::Receiver<bool>,
+    signal: Arc<Signal>,
     jitter: u64,
 }
 
 impl Stopping {
     /// Returns once the runtime is to stop. Cancel safe.
     pub(crate) async fn stopped(&mut self) {
-        // An error says that the runtime was dropped, which stops it as well.
-        let _ = self.stop.wait_for(|stop| *stop).await;
+        // First wait, then look: the signal may be given in between.
+        let given = self.signal.waiting.notified();
+        if !self.is_stopping() {
+            given.await;
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stop.borrow() || self.stop.has_changed().is_err()
+        self.signal.is_given()
     }
 
     /// Waits for `pause`, or until the runtime is to stop; tells whether it is to stop.

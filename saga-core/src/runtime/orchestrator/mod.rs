@@ -172,7 +172,8 @@ impl<S: Store + History> Orchestrator<S> {
 impl<S> Orchestrator<S> {
     /// Stops: takes nothing new, finishes what has arrived, and sends what is committed; at most for `grace` each.
     ///
-    /// Stopping twice is harmless. What is left when `grace` is over is not lost: replies come again, and unsent
+    /// Whoever waits for a saga's outcome is told that the orchestrator is stopping. Stopping twice is harmless. What is
+    /// left when `grace` is over is not lost: replies come again, and unsent
     /// messages are sent by the next orchestrator that starts.
     ///
     /// # Cancel safety
@@ -180,6 +181,7 @@ impl<S> Orchestrator<S> {
     /// If the future is dropped, the orchestrator goes on draining until it is dropped itself.
     pub async fn stop(&self, grace: Duration) {
         self.0.intake.lock().await.stop(grace).await;
+        self.0.waiting.end();
         self.0.sending.lock().await.stop(grace).await;
     }
 }

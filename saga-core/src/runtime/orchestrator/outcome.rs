@@ -48,11 +48,23 @@ impl<S: Saga> SagaOutcome<S> {
 
 /// Those who wait for sagas. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<BTreeMap<SagaId, Vec<oneshot::Sender<Instance>>>>>);
+pub(super) struct Waiting(Arc<Mutex<Waiters>>);
+
+#[derive(Default)]
+struct Waiters {
+    /// Whether nobody will be told any more.
+    is_over: bool,
+    by_saga: BTreeMap<SagaId, Vec<oneshot::Sender<Instance>>>,
+}
 
 impl Waiting {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SagaId, Vec<oneshot::Sender<Instance>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiters> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all waiting without an answer, because the orchestrator has stopped.
+    pub(super) fn end(&self) {
+        *self.lock() = Waiters { is_over: true, by_saga: BTreeMap::new() };
     }
 
     /// Whoever waits for this saga, if it needs no more waiting for.
@@ -60,22 +72,25 @@ impl Waiting {
         if matches!(instance.state, State::Running(_) | State::Compensating(_)) {
             return;
         }
-        for waiting in self.lock().remove(&instance.id).unwrap_or_default() {
+        for waiting in self.lock().by_saga.remove(&instance.id).unwrap_or_default() {
             // Nobody waits any more; the saga's end is in the store.
             let _ = waiting.send(instance.clone());
         }
     }
 
-    /// Begins to wait for a saga. The receiver is dropped without an answer if the orchestrator is torn down.
+    /// Begins to wait for a saga. The sender is dropped without an answer when the orchestrator stops.
     pub(super) fn wait_for(&self, saga: SagaId) -> oneshot::Receiver<Instance> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().entry(saga).or_default().push(sender);
+        let mut waiters = self.lock();
+        if !waiters.is_over {
+            waiters.by_saga.entry(saga).or_default().push(sender);
+        }
         receiver
     }
 
     /// The sagas that somebody waits for, a bounded number of them.
     fn waited_for(&self) -> Vec<SagaId> {
-        let mut waiting = self.lock();
+        let waiting = &mut self.lock().by_saga;
         waiting.retain(|_, senders| {
             senders.retain(|sender| !sender.is_closed());
             !senders.is_empty()

@@ -69,7 +69,7 @@ pub enum OutcomeError {
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The orchestrator is torn down.
+    /// The orchestrator has stopped. Another one can be asked.
     #[error("the orchestrator is stopping")]
     Stopping,
 }

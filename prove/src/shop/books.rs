@@ -1,0 +1,59 @@
+//! What a service of the shop keeps: where each thing is.
+
+use std::collections::BTreeMap;
+
+/// Things that are free, held for an order, or gone with one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Books {
+    opening: u32,
+    free: u32,
+    held: BTreeMap<(u64, &'static str), u32>,
+    gone: BTreeMap<(u64, &'static str), u32>,
+    /// The first entry that makes no sense after the others.
+    mistake: Option<String>,
+}
+
+impl Books {
+    pub(crate) fn opened_with(opening: u32) -> Self {
+        Books { opening, free: opening, held: BTreeMap::new(), gone: BTreeMap::new(), mistake: None }
+    }
+
+    /// Holds something for an order.
+    pub(crate) fn hold(&mut self, order: u64, what: &'static str, count: u32) {
+        self.free = self.free.wrapping_sub(count);
+        if self.held.insert((order, what), count).is_some() {
+            self.mistaken(format!("{what} held twice for order {order}"));
+        }
+    }
+
+    /// Frees what is held for an order.
+    pub(crate) fn free(&mut self, order: u64, what: &'static str) {
+        match self.held.remove(&(order, what)) {
+            Some(count) => self.free += count,
+            None => self.mistaken(format!("{what} freed for order {order}, and not held")),
+        }
+    }
+
+    /// Parts with what is held for an order.
+    pub(crate) fn part_with(&mut self, order: u64, what: &'static str) {
+        match self.held.remove(&(order, what)) {
+            Some(count) => drop(self.gone.insert((order, what), count)),
+            None => self.mistaken(format!("{what} gone with order {order}, and not held")),
+        }
+    }
+
+    fn mistaken(&mut self, what: String) {
+        self.mistake.get_or_insert(what);
+    }
+
+    /// Whether nothing was lost or made, done twice, or undone without having been done.
+    pub(crate) fn balance(&self) -> bool {
+        let held: u32 = self.held.values().sum();
+        let gone: u32 = self.gone.values().sum();
+        self.mistake.is_none() && self.free.wrapping_add(held).wrapping_add(gone) == self.opening
+    }
+
+    pub(crate) fn nothing_is_held(&self) -> bool {
+        self.held.is_empty()
+    }
+}

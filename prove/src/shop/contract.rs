@@ -1,0 +1,61 @@
+//! What the shop's services promise one another.
+
+use saga_core::{Command, Participant, Undoes};
+use serde::{Deserialize, Serialize};
+
+/// The service that keeps the stock.
+pub(crate) struct Inventory;
+impl Participant for Inventory {
+    const NAME: &'static str = "inventory";
+}
+
+/// The service that keeps the money.
+pub(crate) struct Payment;
+impl Participant for Payment {
+    const NAME: &'static str = "payment";
+}
+
+macro_rules! commands {
+    ($($(#[$doc:meta])* $command:ident: $participant:ident, $name:literal, $reply:ty;)+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            pub(crate) struct $command {
+                pub(crate) order: u64,
+                pub(crate) amount: u32,
+            }
+
+            impl Command for $command {
+                const TYPE: &'static str = $name;
+                type Participant = $participant;
+                type Reply = $reply;
+                type Refusal = String;
+            }
+        )+
+    };
+}
+
+commands! {
+    /// Holds items.
+    ReserveStock: Inventory, "inventory.reserve.v1", u32;
+    /// Frees them.
+    ReleaseStock: Inventory, "inventory.release.v1", ();
+    /// Holds a place with the courier.
+    BookCourier: Inventory, "inventory.book.v1", u32;
+    /// Frees it.
+    CancelCourier: Inventory, "inventory.cancel.v1", ();
+    /// Sends the parcel.
+    ShipOrder: Inventory, "inventory.ship.v1", ();
+    /// Holds money.
+    AuthorizePayment: Payment, "payment.authorize.v1", u32;
+    /// Frees it.
+    VoidPayment: Payment, "payment.void.v1", ();
+    /// Looks whether the customer is honest.
+    CheckFraud: Payment, "payment.check.v1", ();
+    /// Takes the money.
+    CapturePayment: Payment, "payment.capture.v1", ();
+}
+
+impl Undoes<ReserveStock> for ReleaseStock {}
+impl Undoes<BookCourier> for CancelCourier {}
+impl Undoes<AuthorizePayment> for VoidPayment {}

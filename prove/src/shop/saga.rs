@@ -1,0 +1,99 @@
+//! The order saga.
+
+use std::time::Duration;
+
+use saga_core::policy::{Backoff, Retry};
+use saga_core::{
+    Compensate, Definition, DefinitionError, NothingToUndo, Outcome, Retriable, Saga, Step, saga,
+};
+use serde::{Deserialize, Serialize};
+
+use super::contract::{
+    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, ReleaseStock, ReserveStock,
+    ShipOrder, VoidPayment,
+};
+
+/// An order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PlaceOrder {
+    pub(crate) order: u64,
+    pub(crate) amount: u32,
+}
+
+impl Saga for PlaceOrder {
+    const NAME: &'static str = "place-order";
+}
+
+/// The saga itself.
+pub(crate) fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
+    saga(1)
+        .step::<ReserveStock>()
+        .parallel::<(AuthorizePayment, BookCourier)>()
+        .check::<CheckFraud>()
+        .pivot::<CapturePayment>()
+        .then::<ShipOrder>()
+        .deadline(Duration::from_secs(4))
+        .build()
+}
+
+macro_rules! steps {
+    ($($command:ident $retry:expr;)+) => {
+        $(
+            impl Step<PlaceOrder> for $command {
+                fn command(saga: &PlaceOrder) -> Self {
+                    $command { order: saga.order, amount: saga.amount }
+                }
+
+                fn retry() -> Retry {
+                    $retry
+                }
+            }
+        )+
+    };
+}
+
+steps! {
+    ReserveStock quick();
+    AuthorizePayment quick();
+    BookCourier quick();
+    CheckFraud quick();
+    CapturePayment quick().close_when_spent();
+    ShipOrder quick();
+}
+
+macro_rules! undos {
+    ($($command:ident by $undo:ident;)+) => {
+        $(
+            impl Compensate<PlaceOrder> for $command {
+                type Undo = $undo;
+
+                fn undo(saga: &PlaceOrder, did: Outcome<u32>) -> $undo {
+                    let amount = match did {
+                        Outcome::Done(amount) => amount,
+                        Outcome::Unknown => saga.amount,
+                    };
+                    $undo { order: saga.order, amount }
+                }
+
+                fn undo_retry() -> Retry {
+                    quick().attempts(6)
+                }
+            }
+        )+
+    };
+}
+
+undos! {
+    ReserveStock by ReleaseStock;
+    AuthorizePayment by VoidPayment;
+    BookCourier by CancelCourier;
+}
+
+impl NothingToUndo<PlaceOrder> for CheckFraud {}
+impl Retriable<PlaceOrder> for ShipOrder {}
+
+/// Three attempts within two seconds, so that a run sees them spent.
+fn quick() -> Retry {
+    let pause = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
+    Retry::default().attempts(3).timeout(Duration::from_millis(400)).backoff(pause)
+}

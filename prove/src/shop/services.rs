@@ -1,0 +1,126 @@
+//! The shop's two services. A handler that refuses has written before, so that it shows if that is not rolled back.
+
+use saga_core::memory::MemoryTx;
+use saga_core::message::{Command, Fault};
+use saga_core::runtime::{Handle, Handled, Reply, Undo, service};
+use saga_testkit::simulate::Simulated;
+
+use super::Books;
+use super::contract::{
+    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, Inventory, Payment,
+    ReleaseStock, ReserveStock, ShipOrder, VoidPayment,
+};
+
+type Tx = MemoryTx<Books>;
+
+/// Keeps the stock.
+pub(crate) struct Warehouse;
+
+/// Keeps the money.
+pub(crate) struct Bank;
+
+/// The inventory as a simulation runs it.
+pub(crate) fn inventory() -> Simulated<Inventory, saga_testkit::simulate::Troubled<Warehouse>, Books> {
+    let simulated = Simulated::new(Books::opened_with(OPENING), |troubles| {
+        service::<Inventory, _, _>(troubles.around(Warehouse))
+            .handle::<ReserveStock>()
+            .handle::<BookCourier>()
+            .handle::<ShipOrder>()
+            .undo::<ReserveStock, ReleaseStock>()
+            .undo::<BookCourier, CancelCourier>()
+    });
+    simulated.always("its books balance", Books::balance).finally("nothing is held", Books::nothing_is_held)
+}
+
+/// The payment service as a simulation runs it.
+pub(crate) fn payment() -> Simulated<Payment, saga_testkit::simulate::Troubled<Bank>, Books> {
+    let simulated = Simulated::new(Books::opened_with(OPENING), |troubles| {
+        service::<Payment, _, _>(troubles.around(Bank))
+            .handle::<AuthorizePayment>()
+            .handle::<CheckFraud>()
+            .handle::<CapturePayment>()
+            .undo::<AuthorizePayment, VoidPayment>()
+    });
+    simulated.always("its books balance", Books::balance).finally("nothing is held", Books::nothing_is_held)
+}
+
+impl Handle<ReserveStock, Tx> for Warehouse {
+    async fn handle(
+        &self,
+        ReserveStock { order, amount }: ReserveStock,
+        tx: &mut Tx,
+    ) -> Handled<ReserveStock> {
+        tx.data_mut().hold(order, ITEMS, amount);
+        unless(amount % 7 == 0, "out of stock", amount)
+    }
+}
+
+impl Undo<ReserveStock, ReleaseStock, Tx> for Warehouse {
+    async fn undo(&self, command: ReleaseStock, did: u32, tx: &mut Tx) -> Result<(), Fault> {
+        assert_eq!(command.amount, did, "the undo knows what its command had answered");
+        tx.data_mut().free(command.order, ITEMS);
+        Ok(())
+    }
+}
+
+impl Handle<BookCourier, Tx> for Warehouse {
+    async fn handle(&self, BookCourier { order, amount }: BookCourier, tx: &mut Tx) -> Handled<BookCourier> {
+        tx.data_mut().hold(order, COURIER, amount);
+        unless(amount % 7 == 1, "no courier", amount)
+    }
+}
+
+impl Undo<BookCourier, CancelCourier, Tx> for Warehouse {
+    async fn undo(&self, command: CancelCourier, _did: u32, tx: &mut Tx) -> Result<(), Fault> {
+        tx.data_mut().free(command.order, COURIER);
+        Ok(())
+    }
+}
+
+impl Handle<ShipOrder, Tx> for Warehouse {
+    async fn handle(&self, ShipOrder { order, .. }: ShipOrder, tx: &mut Tx) -> Handled<ShipOrder> {
+        tx.data_mut().part_with(order, ITEMS);
+        tx.data_mut().part_with(order, COURIER);
+        Ok(Reply::Done(()))
+    }
+}
+
+impl Handle<AuthorizePayment, Tx> for Bank {
+    async fn handle(&self, command: AuthorizePayment, tx: &mut Tx) -> Handled<AuthorizePayment> {
+        let AuthorizePayment { order, amount } = command;
+        tx.data_mut().hold(order, MONEY, amount);
+        unless(amount % 7 == 2, "no funds", amount)
+    }
+}
+
+impl Undo<AuthorizePayment, VoidPayment, Tx> for Bank {
+    async fn undo(&self, command: VoidPayment, _did: u32, tx: &mut Tx) -> Result<(), Fault> {
+        tx.data_mut().free(command.order, MONEY);
+        Ok(())
+    }
+}
+
+impl Handle<CheckFraud, Tx> for Bank {
+    async fn handle(&self, CheckFraud { amount, .. }: CheckFraud, _: &mut Tx) -> Handled<CheckFraud> {
+        unless(amount % 7 == 3, "a fraud", ())
+    }
+}
+
+impl Handle<CapturePayment, Tx> for Bank {
+    async fn handle(&self, command: CapturePayment, tx: &mut Tx) -> Handled<CapturePayment> {
+        let CapturePayment { order, amount } = command;
+        tx.data_mut().part_with(order, MONEY);
+        unless(amount % 7 == 4, "the card has expired", ())
+    }
+}
+
+fn unless<C: Command<Refusal = String>>(refused: bool, why: &str, reply: C::Reply) -> Handled<C> {
+    Ok(if refused { Reply::Refused(why.into()) } else { Reply::Done(reply) })
+}
+
+/// What every book begins with; more than all orders of a run need.
+const OPENING: u32 = 10_000;
+
+const ITEMS: &str = "items";
+const COURIER: &str = "courier";
+const MONEY: &str = "money";

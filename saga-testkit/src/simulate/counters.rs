@@ -1,0 +1,132 @@
+//! What was seen in the runs, counted, so that a simulation in which nothing happened does not pass for a proof.
+
+use std::fmt;
+
+/// Something that must be seen now and then for the runs to prove anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A saga completed.
+    Completed,
+    /// A saga was compensated.
+    Compensated,
+    /// A parked saga was released by an operator.
+    Released,
+    /// A process died.
+    Crashed,
+    /// An undo or a close came before its command, and left a tombstone.
+    CommandOvertaken,
+    /// A command came after its tombstone, and was not run.
+    TombstoneHit,
+    /// A reply "done" came when it was no longer awaited.
+    LateDoneIgnored,
+    /// The answer to a commit was lost, and it had taken place.
+    LostAnswerCommitted,
+    /// The answer to a commit was lost, and it had not taken place.
+    LostAnswerRolledBack,
+    /// A confirm was lost, and the message was sent again although it had arrived.
+    LostConfirmDoubled,
+    /// Two relays claimed rows that lay side by side.
+    RowsShared,
+    /// Two orchestrators moved one saga, and the second lost the race and decided again.
+    RaceLost,
+    /// A process that had stood still for longer than its leases wanted to write, and was refused.
+    ZombieRefused,
+    /// A timer fired while the reply that it waited for was under way.
+    TimerMetReply,
+    /// A saga that could not be read was parked.
+    UnreadableParked,
+    /// A message that nobody could read was dead-lettered.
+    DeadLettered,
+    /// A command that took its process down again and again was recognised.
+    PoisonRecognised,
+    /// A start was repeated, and led to the saga that it had started before.
+    StartRepeated,
+}
+
+impl Seen {
+    /// Everything that is counted.
+    pub const ALL: [Seen; 18] = [
+        Seen::Completed,
+        Seen::Compensated,
+        Seen::Released,
+        Seen::Crashed,
+        Seen::CommandOvertaken,
+        Seen::TombstoneHit,
+        Seen::LateDoneIgnored,
+        Seen::LostAnswerCommitted,
+        Seen::LostAnswerRolledBack,
+        Seen::LostConfirmDoubled,
+        Seen::RowsShared,
+        Seen::RaceLost,
+        Seen::ZombieRefused,
+        Seen::TimerMetReply,
+        Seen::UnreadableParked,
+        Seen::DeadLettered,
+        Seen::PoisonRecognised,
+        Seen::StartRepeated,
+    ];
+
+    /// Its name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Seen::Completed => "completed",
+            Seen::Compensated => "compensated",
+            Seen::Released => "released",
+            Seen::Crashed => "crashed",
+            Seen::CommandOvertaken => "command_overtaken",
+            Seen::TombstoneHit => "tombstone_hit",
+            Seen::LateDoneIgnored => "late_done_ignored",
+            Seen::LostAnswerCommitted => "lost_answer_committed",
+            Seen::LostAnswerRolledBack => "lost_answer_rolled_back",
+            Seen::LostConfirmDoubled => "lost_confirm_doubled",
+            Seen::RowsShared => "rows_shared",
+            Seen::RaceLost => "race_lost",
+            Seen::ZombieRefused => "zombie_refused",
+            Seen::TimerMetReply => "timer_met_reply",
+            Seen::UnreadableParked => "unreadable_parked",
+            Seen::DeadLettered => "dead_lettered",
+            Seen::PoisonRecognised => "poison_recognised",
+            Seen::StartRepeated => "start_repeated",
+        }
+    }
+}
+
+/// How often each thing was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters([u64; Seen::ALL.len()]);
+
+impl Counters {
+    /// How often it was seen.
+    pub const fn of(&self, seen: Seen) -> u64 {
+        self.0[seen as usize]
+    }
+
+    /// Every name with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Seen::ALL.iter().map(|seen| (seen.as_str(), self.of(*seen)))
+    }
+
+    /// What was not seen once.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
+    }
+
+    pub(super) fn count(&mut self, seen: Seen) {
+        self.0[seen as usize] += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Counters) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
+        }
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, count) in self.iter() {
+            writeln!(f, "  {name:<24}{count:>12}")?;
+        }
+        Ok(())
+    }
+}

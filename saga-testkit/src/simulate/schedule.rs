@@ -1,0 +1,214 @@
+//! One run: faults, then calm until everything has ended, then late copies, and then the verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use saga_core::Saga;
+use saga_core::machine::{self, Applied, Event, Instance, Parked, State, Status};
+use saga_core::message::Payload;
+use saga_core::port::{History, Outbox, SagaDetails, Transport};
+use tokio::time::{Instant, sleep};
+
+use super::Simulation;
+use super::stage::Stage;
+use super::world::{Ended, World};
+
+/// Runs the simulation once, with the chance of `seed`.
+pub(super) fn run<S: Saga>(simulation: &Simulation<S>, seed: u64, is_told: bool) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(schedule(simulation, seed, is_told)),
+        Err(error) => panic!("tokio could not be started: {error}"),
+    }
+}
+
+async fn schedule<S: Saga>(simulation: &Simulation<S>, seed: u64, is_told: bool) -> Ended {
+    let plan = simulation.definition.plan().clone();
+    let world = World::new(seed, plan, &simulation.without, is_told);
+    let stage = Stage::set_up(&world, &simulation.definition, &simulation.participants);
+    let callers = simulation.call(&stage);
+    for task in [tokio::spawn(stage.clone().operate()), tokio::spawn(stage.clone().litter())] {
+        drop(task);
+    }
+    tokio::spawn(stage.clone().trouble());
+    sleep(world.millis(CHAOS_MS)).await;
+    world.note(format_args!("calm"));
+    stage.calm_down();
+    stage.everything_ends(callers).await;
+    stage.everything_is_sent().await;
+    stage.copies_arrive_late().await;
+    stage.everything_is_sent().await;
+    stage.verdict().await;
+    world.end()
+}
+
+impl<S: Saga> Simulation<S> {
+    fn call(&self, stage: &Arc<Stage<S>>) -> Vec<tokio::task::JoinHandle<()>> {
+        let sagas = 2 + stage.world.roll(SAGAS_MAX - 1);
+        let inputs = (0..sagas).filter_map(|_| {
+            let saga = stage.world.with_dice(|dice| (self.begin)(dice));
+            Payload::encode(&saga).ok()
+        });
+        let inputs: Vec<Payload> = inputs.collect();
+        inputs
+            .into_iter()
+            .enumerate()
+            .map(|(number, input)| tokio::spawn(stage.clone().call(number, input)))
+            .collect()
+    }
+}
+
+impl<S: Saga> Stage<S> {
+    /// L1: once there are no faults, every saga ends. An operator releases what is parked, a few times.
+    async fn everything_ends(&self, callers: Vec<tokio::task::JoinHandle<()>>) {
+        let (begun, mut released) = (Instant::now(), 0);
+        loop {
+            let unfinished = self.world.witness(|witness, _| witness.unfinished());
+            if unfinished.is_empty() && callers.iter().all(tokio::task::JoinHandle::is_finished) {
+                return;
+            }
+            if begun.elapsed() > PATIENCE {
+                return self
+                    .world
+                    .violation(format!("L1: after {PATIENCE:?} without faults: {unfinished:?}"));
+            }
+            for (saga, status) in unfinished {
+                if status == Status::Parked && released < RELEASES_MAX {
+                    released += 1;
+                    self.release(saga).await;
+                }
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// L2: once there are no faults, every message is sent.
+    async fn everything_is_sent(&self) {
+        let begun = Instant::now();
+        while self.unsent().await > 0 {
+            if begun.elapsed() > SENT_WITHIN {
+                return self.world.violation(format!("L2: messages are unsent after {SENT_WITHIN:?}"));
+            }
+            sleep(LOOK).await;
+        }
+        // What was sent last arrives, and what it leads to.
+        sleep(SETTLES_WITHIN).await;
+    }
+
+    async fn unsent(&self) -> u64 {
+        let mut unsent = self.store.backlog().await.map_or(0, |backlog| backlog.unsent);
+        for site in &self.sites {
+            unsent += site.unsent().await;
+        }
+        unsent
+    }
+
+    /// Messages come again long after everything has ended.
+    async fn copies_arrive_late(&self) {
+        let taken = self.world.witness(|witness, _| witness.some_taken(COPIES_MAX));
+        self.world.note(format_args!("{} copies arrive late", taken.len()));
+        self.broker.publish(&taken).await;
+        sleep(SETTLES_WITHIN).await;
+    }
+
+    async fn verdict(&self) {
+        for saga in self.world.witness(|witness, _| witness.sagas()) {
+            self.world.witness(|witness, _| witness.check_end(saga));
+            match self.store.show(saga).await {
+                Ok(Some(details)) => self.check_details(&details),
+                Ok(None) | Err(_) => self.world.violation(format!("S1: {saga} is gone")),
+            }
+        }
+        self.world.witness(|witness, _| witness.nothing_lost());
+        for site in &self.sites {
+            for broken in site.broken().await {
+                self.world.violation(broken);
+            }
+        }
+    }
+
+    fn check_details(&self, details: &SagaDetails) {
+        let SagaDetails { summary, stored, journal } = details;
+        let id = stored.id;
+        let versions: Vec<u64> = journal.iter().map(|line| line.entry.version).collect();
+        if !versions.iter().copied().eq(1..=summary.version) {
+            self.world.violation(format!(
+                "S1: {id} has version {}, and a journal of {versions:?}",
+                summary.version
+            ));
+        }
+        if (stored.status == Status::Parked) != stored.parked.as_ref().is_some_and(|why| !why.is_empty()) {
+            self.world.violation(format!(
+                "S19: {id} is {}, because {:?}",
+                stored.status.as_str(),
+                stored.parked
+            ));
+        }
+        match Instance::decode(stored.clone()) {
+            Ok(instance) => {
+                let awaited = instance.state.steps().iter().filter(|record| record.state.is_awaited());
+                if stored.status.is_terminal() && awaited.count() > 0 {
+                    self.world.violation(format!("S18: {id} has ended, and awaits an answer"));
+                }
+                if self.replayed(details) != Some(instance.encode_state()) {
+                    self.world.violation(format!("S17: the journal of {id} does not lead to its state"));
+                }
+            }
+            Err(error) => self.world.violation(format!("S17: {id} cannot be read: {error}")),
+        }
+    }
+
+    /// S17: what the journal's events lead to, in the state's stored form.
+    fn replayed(&self, details: &SagaDetails) -> Option<bytes::Bytes> {
+        let plan = self.definition.plan();
+        let first = details.journal.first()?;
+        let data = self.world.witness(|witness, _| witness.input(details.stored.id))?;
+        let now = first.entry.now;
+        let trace = Instance::decode(details.stored.clone()).ok()?.trace;
+        let mut instance = machine::start(plan, details.stored.id, data, trace, now).ok()?.next;
+        for line in &details.journal[1..] {
+            let event: Event = serde_json::from_slice(&line.entry.event).ok()?;
+            let parked = line.entry.decision.strip_prefix("parked: ");
+            instance = match (machine::apply(plan, &instance, &event, line.entry.now), parked) {
+                (Ok(Applied::Moved(moved)), None) => moved.next,
+                (Ok(Applied::Moved(moved)), Some(_)) if moved.next.state.status() == Status::Parked => {
+                    moved.next
+                }
+                // It was parked as it stood, because it could not be read.
+                (_, Some(reason)) => parked_as_it_is(instance, reason),
+                (Ok(Applied::Ignored(_)) | Err(_), None) => return None,
+            };
+        }
+        Some(instance.encode_state())
+    }
+}
+
+fn parked_as_it_is(instance: Instance, reason: &str) -> Instance {
+    let (steps, cause) = (instance.state.steps().to_vec(), instance.state.cause().cloned());
+    let state = State::Parked(Parked { steps, cause, reason: reason.to_owned() });
+    Instance { version: instance.version + 1, state, ..instance }
+}
+
+/// How long faults last, from and to.
+const CHAOS_MS: std::ops::Range<u64> = 1_000..4_000;
+
+/// Sagas of one run: enough to meet in a batch, few enough to be quick.
+const SAGAS_MAX: usize = 4;
+
+/// How long everything may take without faults. Virtual time costs little, and a retry's pause may be half a minute.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Longer than every lease and pause of a relay.
+const SENT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Longer than a message is under way, and a handler may take.
+const SETTLES_WITHIN: Duration = Duration::from_millis(1_600);
+
+/// How often the run looks whether it is over.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A saga that parks more often although nothing goes wrong any more parks for ever.
+const RELEASES_MAX: usize = 60;
+
+/// A part of what was sent.
+const COPIES_MAX: usize = 16;

@@ -1,0 +1,123 @@
+//! The witness: sees every commit, every message and every settlement of a run, and says when a promise is broken.
+//!
+//! It keeps books of its own, so that it does not have to believe what it watches.
+
+mod message;
+mod relay;
+mod saga;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use saga_core::definition::Plan;
+use saga_core::fence::{FenceKey, FenceState};
+use saga_core::id::{Direction, SagaId, StepName};
+use saga_core::machine::{Status, Stored};
+use saga_core::message::{Envelope, Payload};
+use saga_core::port::RowId;
+
+pub(super) use message::Said;
+
+/// What the witness knows.
+pub(super) struct Witness {
+    plan: Arc<Plan>,
+    sagas: BTreeMap<SagaId, Saga>,
+    fences: BTreeMap<FenceKey, FenceState>,
+    rows: BTreeMap<RowId, Row>,
+    /// Messages that are committed in some outbox.
+    committed: BTreeSet<Said>,
+    /// Messages that the broker has taken.
+    taken: BTreeMap<Said, Envelope>,
+    /// Messages that the broker has taken while their confirm was lost.
+    unconfirmed: BTreeSet<Said>,
+    received: BTreeSet<Said>,
+    /// Commands to which a fault was answered.
+    faulted: BTreeSet<Asked>,
+    violations: Vec<String>,
+}
+
+/// A command as a participant answers it.
+type Asked = (SagaId, StepName, Direction, u32);
+
+/// A saga as its commits say it stands.
+struct Saga {
+    stored: Stored,
+    /// Its data at the beginning.
+    input: Bytes,
+    /// Whether it was ever parked.
+    was_parked: bool,
+    /// The commands that were sent, and the last attempt of each.
+    sent: BTreeMap<(StepName, Direction), u32>,
+    /// The final answers that were accepted.
+    accepted: BTreeSet<(StepName, Direction)>,
+}
+
+/// An outbox row.
+struct Row {
+    said: Said,
+    /// The process that claimed it last.
+    claimed_by: String,
+}
+
+impl Witness {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        Witness {
+            plan,
+            sagas: BTreeMap::new(),
+            fences: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            committed: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            unconfirmed: BTreeSet::new(),
+            received: BTreeSet::new(),
+            faulted: BTreeSet::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn violation(&mut self, what: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(what);
+        }
+    }
+
+    pub(super) fn take_violations(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.violations)
+    }
+
+    /// The sagas that were started, in the order of their ids.
+    pub(super) fn sagas(&self) -> Vec<SagaId> {
+        self.sagas.keys().copied().collect()
+    }
+
+    pub(super) fn status(&self, saga: SagaId) -> Option<Status> {
+        self.sagas.get(&saga).map(|saga| saga.stored.status)
+    }
+
+    pub(super) fn is_parked_over(&self, saga: SagaId, what: &str) -> bool {
+        let parked = self.sagas.get(&saga).and_then(|saga| saga.stored.parked.as_deref());
+        parked.is_some_and(|reason| reason.contains(what))
+    }
+
+    /// The data that a saga began with.
+    pub(super) fn input(&self, saga: SagaId) -> Option<Payload> {
+        Payload::from_bytes(self.sagas.get(&saga)?.input.clone()).ok()
+    }
+
+    /// Some of the messages that the broker has taken.
+    pub(super) fn some_taken(&self, limit: usize) -> Vec<Envelope> {
+        let every = self.taken.len().div_ceil(limit).max(1);
+        self.taken.values().step_by(every).cloned().collect()
+    }
+
+    /// The sagas that have not ended, parked ones included.
+    pub(super) fn unfinished(&self) -> Vec<(SagaId, Status)> {
+        let unfinished = self.sagas.iter().filter(|(_, saga)| !saga.stored.status.is_terminal());
+        unfinished.map(|(id, saga)| (*id, saga.stored.status)).collect()
+    }
+}
+
+/// The first few say what is wrong; the rest follow from them.
+const VIOLATIONS_MAX: usize = 20;

@@ -1,0 +1,77 @@
+//! Steps: what participants' fences say of them.
+
+use saga_core::definition::{Role, StepPlan};
+use saga_core::fence::{FenceKey, FenceState};
+use saga_core::id::{Direction, SagaId, StepName};
+use saga_core::message::{Answer, ReplyMessage};
+use saga_core::port::FenceWrite;
+
+use super::Witness;
+use crate::simulate::counters::{Counters, Seen};
+
+impl Witness {
+    /// S3: an effect takes place once, is taken back once, and never after it was ruled out.
+    pub(in crate::simulate) fn fenced(&mut self, process: &str, write: &FenceWrite, counters: &mut Counters) {
+        if let Some(row) = &write.reply {
+            self.inserted(process, row);
+            self.replied(write, counters);
+        }
+        let Some(state) = &write.state else { return };
+        let before = self.fences.insert(write.key.clone(), state.clone());
+        if !may_follow(before.as_ref(), state) {
+            let (saga, step) = (write.key.saga, &write.key.step);
+            let before = before.as_ref().map_or("nothing", FenceState::as_str);
+            self.violation(format!("S3: step {step} of {saga} was {before}, and became {}", state.as_str()));
+        }
+    }
+
+    fn replied(&mut self, write: &FenceWrite, counters: &mut Counters) {
+        let reply = write.reply.as_ref().and_then(|row| ReplyMessage::decode(&row.envelope).ok());
+        let Some(ReplyMessage { direction, answer, .. }) = reply else { return };
+        match (direction, &answer, &write.state) {
+            (Direction::Undo | Direction::Close, _, Some(FenceState::Closed)) => {
+                counters.count(Seen::CommandOvertaken);
+            }
+            (Direction::Do, Answer::Closed, None) => counters.count(Seen::TombstoneHit),
+            _ => {}
+        }
+    }
+
+    /// What a step's participant says of it.
+    pub(super) fn fence(&self, saga: SagaId, step: &StepName) -> Option<&FenceState> {
+        let participant = self.step(step)?.command()?.participant.clone();
+        self.fences.get(&FenceKey { participant, saga, step: step.clone() })
+    }
+
+    /// The plan of a step, or of the step that this is an item's part of.
+    fn step(&self, step: &StepName) -> Option<&StepPlan> {
+        Some(&self.plan.steps()[self.plan.position_of(step)?])
+    }
+
+    /// Why a step that was sent is not settled, in a saga that goes back: it stands, or may still come to stand.
+    pub(super) fn why_unsettled(&self, saga: SagaId, step: &StepName) -> Option<&'static str> {
+        let leaves_nothing = self.step(step).is_some_and(|step| matches!(step.role, Role::NothingToUndo));
+        match self.fence(saga, step) {
+            Some(FenceState::Refused(_) | FenceState::Compensated | FenceState::Closed) => None,
+            Some(FenceState::Applied(_)) if leaves_nothing => None,
+            Some(FenceState::Applied(_) | FenceState::Started) => Some("stands"),
+            None => Some("may still be done"),
+        }
+    }
+
+    pub(super) fn why_not_done(&self, saga: SagaId, step: &StepName) -> Option<&'static str> {
+        match self.fence(saga, step) {
+            Some(FenceState::Applied(_)) => None,
+            Some(_) | None => Some("is not done"),
+        }
+    }
+}
+
+/// Whether a row that said `before` may come to say `after`.
+fn may_follow(before: Option<&FenceState>, after: &FenceState) -> bool {
+    matches!(
+        (before, after),
+        (None, FenceState::Applied(_) | FenceState::Refused(_) | FenceState::Closed)
+            | (Some(FenceState::Applied(_)), FenceState::Compensated)
+    )
+}
