@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use saga_core::Saga;
 use saga_core::id::{BusinessKey, NameError, SagaId, SagaName};
-use saga_core::port::{SagaDetails, SagaFilter, SagaSummary, StoreError};
-use saga_core::runtime::{Orchestrator, StartError};
+use saga_core::port::{SagaDetails, SagaFilter, SagaSummary, Status, StoreError};
+use saga_core::runtime::{OperateError, Orchestrator, StartError};
 use saga_postgres::PgStore;
 use saga_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use saga_postgres::sqlx::{self, ConnectOptions, PgPool, Row};
 
 use crate::contract::{Item, OrderId};
-use crate::saga::PlaceOrder;
+use crate::saga::{Decision, PlaceOrder};
 
 /// The order service's data and the sagas behind it. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +44,9 @@ pub enum OrdersError {
     /// The saga could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The decision could not be given.
+    #[error(transparent)]
+    Decide(#[from] OperateError),
     /// The service's own tables could not be read or written.
     #[error(transparent)]
     Tables(#[from] sqlx::Error),
@@ -109,6 +112,24 @@ impl Orders {
         tx.commit().await?;
         started.committed();
         Ok(())
+    }
+
+    /// Gives an order the decision that it waits for, or will wait for, and tells how its saga stands then. `None` if
+    /// there is no such order.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError::Refused`] if it was decided otherwise before, or waits no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// The decision may or may not be given. Giving it again is harmless.
+    pub async fn decide(&self, id: OrderId, decision: Decision) -> Result<Option<Status>, OrdersError> {
+        let key = BusinessKey::new(id.to_string())?;
+        match self.orchestrator.find::<PlaceOrder>(&key).await? {
+            Some(saga) => Ok(Some(saga.signal(decision).await?)),
+            None => Ok(None),
+        }
     }
 
     /// An order with its saga, if there is such an order.

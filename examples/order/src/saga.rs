@@ -1,11 +1,11 @@
-//! The saga: reserve, authorize, capture (the point of no return), ship.
+//! The saga: reserve, authorize, wait for a manager if it is much, capture (the point of no return), ship.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use saga_core::definition::DefinitionError;
 use saga_core::policy::Retry;
-use saga_core::{Compensate, Definition, Outcome, Retriable, Saga, Step, saga};
+use saga_core::{Compensate, Definition, Outcome, Retriable, Saga, Signal, Step, saga};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -35,9 +35,11 @@ impl Saga for PlaceOrder {
 
 /// The definition. Its retry options do not belong to its version, so they may be changed at any time.
 pub fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
-    saga(1)
+    saga(2)
         .step::<ReserveStock>()
         .step::<AuthorizePayment>()
+        .wait::<Decision>()
+        .when(|order| order.amount >= DECIDED_FROM)
         .pivot::<CapturePayment>()
         .then::<ShipOrder>()
         .build()
@@ -96,6 +98,28 @@ impl Compensate<PlaceOrder> for AuthorizePayment {
     }
 }
 
+/// What a manager decides about an order for much money. Silence for a day is a no.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Whether the order may go on.
+    pub approved: bool,
+    /// Who says so; the journal keeps it.
+    pub by: String,
+}
+
+impl Signal<PlaceOrder> for Decision {
+    const NAME: &'static str = "decision";
+
+    fn deadline() -> Duration {
+        Duration::from_secs(24 * 3600)
+    }
+
+    fn is_refusal(&self) -> bool {
+        !self.approved
+    }
+}
+
 impl Step<PlaceOrder> for CapturePayment {
     const NAME: &'static str = "capture-payment";
 
@@ -139,5 +163,8 @@ fn undo_retry() -> Retry {
 fn with_timeout(retry: Retry) -> Retry {
     STEP_TIMEOUT.get().map_or(retry, |timeout| retry.timeout(*timeout))
 }
+
+/// In cents. Below this, a manager costs more than a mistake.
+const DECIDED_FROM: i64 = 500_000;
 
 static STEP_TIMEOUT: OnceLock<Duration> = OnceLock::new();

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use common::World;
@@ -153,4 +155,41 @@ async fn an_operator_resolves_a_step_as_not_done() {
     let finding = json!({ "reason": "nobody weighed it", "step": "reserve-stock", "done": false });
     assert_eq!(world.post(&resolve, &finding).await.0, StatusCode::OK);
     world.until(&address, "cancelled").await;
+}
+
+#[tokio::test]
+async fn a_manager_decides_about_an_order_for_much_money_once() {
+    let Some(world) = World::start().await else { return };
+    let decide = async |address: &str, decision: Value| {
+        let (status, answer) = world.post(&format!("{address}/decision"), &decision).await;
+        (status.as_u16(), answer)
+    };
+    let says = |approved: bool| json!({ "approved": approved, "by": "grace" });
+
+    let rejected = world.place("ada", 600_000, "pen", 1).await;
+    let waiting = async {
+        while world.get(&rejected).await.1["awaits_decision"] != true {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
+    assert_eq!(decide(&rejected, says(false)).await, (200, json!({ "state": "being cancelled" })));
+    let order = world.until(&rejected, "cancelled").await;
+    assert!(order["reason"].as_str().unwrap().contains("decision was refused with"), "{order}");
+    assert!(order["reason"].as_str().unwrap().contains("grace"), "{order}");
+
+    let approved = world.place("ada", 600_000, "pen", 1).await;
+    assert_eq!(decide(&approved, says(true)).await.0, 200, "early or in time");
+    world.until(&approved, "completed").await;
+    assert_eq!(decide(&approved, says(true)).await.0, 200, "once more");
+    let (status, problem) = decide(&approved, says(false)).await;
+    assert_eq!(status, 409);
+    assert!(problem["detail"].as_str().unwrap().contains("another signal"), "{problem}");
+
+    assert_eq!(decide(&approved, json!({ "approved": true, "by": "" })).await.0, 422);
+    assert_eq!(decide(&approved, json!({ "approved": "yes", "by": "grace" })).await.0, 422);
+    let unknown = "/orders/01890000-0000-7000-8000-000000000000";
+    assert_eq!(decide(unknown, says(true)).await.0, 404);
+    world.until_quiet().await;
+    assert_eq!(order::audit::audit(&mut world.databases().await).await.unwrap(), []);
 }

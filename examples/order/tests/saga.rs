@@ -4,7 +4,7 @@ use order::contract::{
     AuthorizePayment, Authorized, CapturePayment, Declined, Item, OrderId, OutOfStock, ReleaseStock,
     ReserveStock, ShipOrder, VoidPayment,
 };
-use order::saga::{PlaceOrder, place_order};
+use order::saga::{Decision, PlaceOrder, place_order};
 use saga_core::message::Fault;
 use saga_testkit::story::{Story, given};
 use uuid::Uuid;
@@ -13,8 +13,31 @@ const ORDER: OrderId = OrderId(Uuid::from_u128(7));
 const HOLD: Uuid = Uuid::from_u128(8);
 
 fn placed() -> Story<PlaceOrder> {
-    let order = PlaceOrder { order: ORDER, customer: "ada".into(), amount: 1999, items: items(), hold: None };
+    placed_for(1999)
+}
+
+fn placed_for(amount: i64) -> Story<PlaceOrder> {
+    let order = PlaceOrder { order: ORDER, customer: "ada".into(), amount, items: items(), hold: None };
     given(&place_order().expect("the definition"), order)
+}
+
+/// An order for much money, with goods and money set aside.
+fn undecided() -> Story<PlaceOrder> {
+    let reserved = placed_for(500_000).expect::<ReserveStock>().reply(());
+    reserved.expect::<AuthorizePayment>().reply(Authorized { hold: HOLD }).expect_wait::<Decision>()
+}
+
+fn decision(approved: bool) -> Decision {
+    Decision { approved, by: "grace".into() }
+}
+
+fn expect_taken_back(story: Story<PlaceOrder>) {
+    story
+        .expect_undo::<AuthorizePayment>()
+        .undone()
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
 }
 
 fn items() -> Vec<Item> {
@@ -40,6 +63,32 @@ fn an_order_that_everybody_agrees_to_completes() {
         .equal_to(ShipOrder { order: ORDER })
         .reply(())
         .expect_completed();
+}
+
+#[test]
+fn an_order_for_much_money_goes_on_when_a_manager_approves_it() {
+    undecided()
+        .signal(decision(true))
+        .signal_again(decision(true))
+        .expect_signal_refused(decision(false))
+        .expect::<CapturePayment>()
+        .reply(())
+        .expect::<ShipOrder>()
+        .reply(())
+        .expect_completed();
+}
+
+#[test]
+fn an_order_for_much_money_is_taken_back_when_a_manager_rejects_it_or_says_nothing_for_a_day() {
+    expect_taken_back(undecided().signal(decision(false)));
+    expect_taken_back(undecided().pass_deadline::<Decision>());
+}
+
+#[test]
+fn an_order_for_less_waits_for_nobody() {
+    let reserved = placed_for(499_999).expect::<ReserveStock>().reply(());
+    let authorized = reserved.expect::<AuthorizePayment>().reply(Authorized { hold: HOLD });
+    authorized.expect::<CapturePayment>().reply(()).expect::<ShipOrder>().reply(()).expect_completed();
 }
 
 #[test]

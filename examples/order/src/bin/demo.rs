@@ -37,6 +37,7 @@ async fn tell(client: Client) -> Result<(), Fatal> {
     show(&client, "The account is frozen: money can be held, but not taken", &frozen, "cancelled").await?;
     let panics = order("ada", 100, "faulty-panics", 1);
     show(&client, "A handler panics whenever it is called", &panics, "cancelled").await?;
+    decide(&client).await?;
     let broken = order("ada", 100, "faulty-broken", 1);
     let parked = show(&client, "A handler says that a human is needed", &broken, "needs attention").await?;
     release(&client, &parked).await
@@ -48,6 +49,14 @@ fn order(customer: &str, amount: i64, item: &str, quantity: i64) -> Value {
 
 /// Places an order, waits until it is in a state, and prints it.
 async fn show(client: &Client, title: &str, order: &Value, state: &str) -> Result<Value, Fatal> {
+    let address = place(client, title, order).await?;
+    let order = until(client, &address, state).await?;
+    print_order(&order);
+    Ok(order)
+}
+
+/// Places an order, and returns its address.
+async fn place(client: &Client, title: &str, order: &Value) -> Result<String, Fatal> {
     println!("\n{title}\n  POST /orders {order}");
     let answer = client.post("/orders", "", order).await?;
     let placed = answer.json();
@@ -55,9 +64,19 @@ async fn show(client: &Client, title: &str, order: &Value, state: &str) -> Resul
         return Err(format!("the order was not accepted: {}", answer.body).into());
     };
     println!("  {} {address}", answer.status);
-    let order = until(client, address, state).await?;
-    print_order(&order);
-    Ok(order)
+    Ok(address.to_owned())
+}
+
+/// An order for much money, and the manager who lets it go on.
+async fn decide(client: &Client) -> Result<(), Fatal> {
+    let large = order("ada", 600_000, "lamp", 1);
+    let address = place(client, "A large order waits for a manager", &large).await?;
+    let decision = json!({ "approved": true, "by": "grace" });
+    println!("  POST {address}/decision {decision}");
+    let answer = client.post(&format!("{address}/decision"), "", &decision).await?;
+    println!("  {} {}", answer.status, answer.body);
+    print_order(&until(client, &address, "completed").await?);
+    Ok(())
 }
 
 /// What an operator does about a parked order.

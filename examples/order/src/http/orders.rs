@@ -1,4 +1,4 @@
-//! `POST /orders`, `GET /orders`, `GET /orders/{id}`.
+//! `POST /orders`, `GET /orders`, `GET /orders/{id}`, `POST /orders/{id}/decision`.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use saga_core::id::SagaId;
-use saga_core::machine::Instance;
+use saga_core::machine::{Instance, StepState};
 use saga_core::port::{IdSource, JournalLine, RandomIds, SagaDetails, SagaSummary, Status};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,10 +19,13 @@ use super::ops::millis;
 use super::{FieldProblem, Problem};
 use crate::contract::{Item, OrderId};
 use crate::orders::{Order, Orders};
-use crate::saga::PlaceOrder;
+use crate::saga::{Decision, PlaceOrder};
 
 pub(super) fn router() -> Router<Orders> {
-    Router::new().route("/orders", post(place).get(list)).route("/orders/{id}", get(show))
+    Router::new()
+        .route("/orders", post(place).get(list))
+        .route("/orders/{id}", get(show))
+        .route("/orders/{id}/decision", post(decide))
 }
 
 /// What a customer sends.
@@ -114,8 +117,24 @@ async fn show(
         orders.find(id).await?.ok_or_else(|| Problem::not_found(format!("there is no order {id}")))?;
     let mut view = view(&order, &saga.summary);
     view["reason"] = reason(&saga).into();
+    view["awaits_decision"] = awaits_decision(&saga).into();
     view["timeline"] = timeline(&saga.journal);
     Ok(Json(view))
+}
+
+async fn decide(
+    State(orders): State<Orders>,
+    id: Result<Path<OrderId>, PathRejection>,
+    body: Result<Json<Decision>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let (Path(id), Json(decision)) = (id?, body?);
+    if !is_name(&decision.by) {
+        let detail = format!("must be 1 to {NAME_LENGTH_MAX} visible characters");
+        return Err(Problem::of_fields(vec![FieldProblem { pointer: "/by".into(), detail }]));
+    }
+    let decided = orders.decide(id, decision).await?;
+    let status = decided.ok_or_else(|| Problem::not_found(format!("there is no order {id}")))?;
+    Ok(Json(json!({ "state": state(status) })))
 }
 
 /// Which page of a list.
@@ -164,6 +183,12 @@ fn state(status: Status) -> &'static str {
 fn reason(saga: &SagaDetails) -> Option<String> {
     let cause = |instance: Instance| instance.state.cause().map(ToString::to_string);
     saga.summary.parked.clone().or_else(|| Instance::decode(saga.stored.clone()).ok().and_then(cause))
+}
+
+/// Whether a manager has yet to decide about the order.
+fn awaits_decision(saga: &SagaDetails) -> bool {
+    let Ok(instance) = Instance::decode(saga.stored.clone()) else { return false };
+    instance.state.steps().iter().any(|step| matches!(step.state, StepState::Waiting { .. }))
 }
 
 /// What happened to the order's saga, and how long after its start.

@@ -113,6 +113,7 @@ impl From<OrdersError> for Problem {
     fn from(error: OrdersError) -> Self {
         match error {
             OrdersError::Start(error) => error.into(),
+            OrdersError::Decide(error) => error.into(),
             OrdersError::Tables(error) => error.into(),
             OrdersError::Sagas(error) => error.into(),
             OrdersError::Name(_) | OrdersError::Items(_) => Problem::internal(error),
