@@ -30,12 +30,13 @@ struct Subject {
 
 pub(crate) fn run(arguments: &ExploreArguments) -> anyhow::Result<()> {
     let began = now();
-    let mut proof = Proof::begin(arguments.json);
-    let subjects = examples()?.into_iter().chain(shapes()).chain(pairs());
-    subjects.for_each(|subject| proof.explore(subject));
+    let subjects: Vec<Subject> = examples()?.into_iter().chain(shapes()).chain(pairs()).collect();
+    let mut proof = Proof::begin(arguments.json, subjects.len());
+    subjects.into_iter().for_each(|subject| proof.explore(subject));
     let limit = Duration::from_secs(arguments.seconds.unwrap_or_default());
     let mut dice = Dice::of(arguments.seed);
     while began.elapsed() < limit {
+        proof.bar.inc_length(1);
         proof.explore(alone(&dice.topology(), 0));
     }
     proof.end(began.elapsed())
@@ -51,16 +52,15 @@ struct Proof {
 }
 
 impl Proof {
-    fn begin(json: bool) -> Self {
-        let style =
-            ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = ProgressBar::new(0).with_style(style);
+    fn begin(json: bool, subjects: usize) -> Self {
+        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(subjects as u64).with_style(style);
         bar.enable_steady_tick(Duration::from_millis(100));
         Proof { json, bar, figures: Figures::default(), cut_off: Vec::new() }
     }
 
     fn explore(&mut self, subject: Subject) {
-        self.bar.set_message(subject.name.clone());
+        self.bar.set_message(format!("{} states, {}", self.figures.states, subject.name));
         let began = now();
         let report = (subject.explored)();
         if !self.json {
@@ -72,7 +72,7 @@ impl Proof {
         if report.cut_off {
             self.cut_off.push(subject.name);
         }
-        self.bar.set_position(self.figures.states as u64);
+        self.bar.inc(1);
     }
 
     fn end(mut self, took: Duration) -> anyhow::Result<()> {
@@ -200,4 +200,4 @@ const ITEMS: usize = 3;
 /// Twice what the largest pair has.
 const STATES_MAX: usize = 10_000_000;
 
-const TEMPLATE: &str = "{spinner} {human_pos} states, {elapsed}: {msg}";
+const TEMPLATE: &str = "{wide_bar} {pos} of {len} sagas, {elapsed}, {msg}";

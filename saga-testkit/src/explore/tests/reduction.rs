@@ -23,8 +23,8 @@ pub(super) fn explored(rules: &Rules<()>, start: World) -> Vec<World> {
     worlds
 }
 
-/// Compares the two models, and returns how many states each has.
-fn compare<const ATTEMPTS: u32>(parts: &[Part], faults: Faults, detail: Detail) -> (usize, usize) {
+/// Compares the two models, and prints how many states each has.
+fn compare<const ATTEMPTS: u32>(parts: &[Part], faults: Faults, detail: Detail) {
     let definition = Topology::of(parts.iter().copied()).definition::<ATTEMPTS>();
     let (rules, start) = explore(&definition).saga(&Diary::default()).faults(faults).prepare();
     let reduced = explored(&rules, start);
@@ -36,7 +36,8 @@ fn compare<const ATTEMPTS: u32>(parts: &[Part], faults: Faults, detail: Detail) 
     assert!(missed.is_none(), "{parts:?}: the explorer misses {missed:#?}");
     let invented = ours.difference(&theirs).next();
     assert!(invented.is_none(), "{parts:?}: the explorer invents {invented:#?}");
-    (reduced.len(), unreduced.len())
+    println!("{parts:?}, {faults:?}, {detail:?}: {} states come down to {}", unreduced.len(), reduced.len());
+    assert!(unreduced.len() > 2 * reduced.len(), "there was nothing to leave out");
 }
 
 /// Everything that the unreduced model has.
@@ -52,8 +53,7 @@ fn a_relay_that_may_die_at_every_point_makes_no_difference() {
         (&[Part::Step, Part::Pivot], Faults::REFUSAL),
     ];
     for (parts, faults) in cases {
-        let (reduced, unreduced) = compare::<1>(parts, faults, Detail::Relay);
-        assert!(unreduced > 2 * reduced, "{parts:?}: {unreduced} states come down to {reduced}");
+        compare::<1>(parts, faults, Detail::Relay);
     }
 }
 
@@ -61,9 +61,7 @@ fn a_relay_that_may_die_at_every_point_makes_no_difference() {
 fn exact_attempts_and_faults_on_their_way_make_no_difference() {
     for part in [Part::Step, Part::Check, Part::ClosedPivot, Part::Pivot] {
         let faults = Faults::REFUSAL | Faults::UNKNOWN;
-        let (reduced, unreduced) = compare::<2>(&[part], faults, Detail::Attempts(2));
-        assert!(unreduced > 2 * reduced, "{part}: {unreduced} states come down to {reduced}");
+        compare::<2>(&[part], faults, Detail::Attempts(2));
     }
-    let (reduced, unreduced) = compare::<2>(&[Part::Check], all(), Detail::Attempts(2));
-    assert!(unreduced > 2 * reduced, "{unreduced} states come down to {reduced}");
+    compare::<2>(&[Part::Pivot], all(), Detail::Attempts(2));
 }
