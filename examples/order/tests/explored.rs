@@ -1,4 +1,4 @@
-//! Two orders at once, in every way that they can go: no item is sold twice, and no money and no item is lost.
+//! One order, and two at once, in every way that they can go: no item is sold twice, and no money and no item is lost.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -22,9 +22,10 @@ struct Books {
     earned: i64,
 }
 
-const BOOKS: Books = Books { free: 1, reserved: 0, shipped: 0, balance: 150, held: 0, earned: 0 };
+const BOOKS: Books = Books { free: 1, reserved: 0, shipped: 0, balance: 900_000, held: 0, earned: 0 };
 
-const PRICE: i64 = 100;
+/// So much that a manager decides.
+const PRICE: i64 = 600_000;
 
 fn orders(count: u128) -> Explorer<PlaceOrder, Books> {
     let explorer = inventory(payment(explore(&place_order().unwrap()).model(BOOKS)))
