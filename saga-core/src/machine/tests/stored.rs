@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::case::{Case, cancel, no, permanent, stored, temporary};
-use super::contract::{closing_order, order, parallel_order};
+use super::case::{Case, cancel, no, permanent, signal, stored, temporary};
+use super::contract::{Approval, Order, approved_order, closing_order, order, parallel_order, picked_order};
 use crate::definition::DefinitionRef;
 use crate::machine::{Event, Instance, Status, Stored};
 use crate::message::Answer;
@@ -17,6 +17,10 @@ const COMPENSATING: &str = include_str!("golden/state-1-compensating.json");
 const PARKED: &str = include_str!("golden/state-1-parked.json");
 const COMPENSATED: &str = include_str!("golden/state-1-compensated.json");
 const COMPLETED: &str = include_str!("golden/state-1-completed.json");
+const EARLY: &str = include_str!("golden/state-1-early.json");
+const SIGNALLED: &str = include_str!("golden/state-1-signalled.json");
+const SKIPPED: &str = include_str!("golden/state-1-skipped.json");
+const ITEMS: &str = include_str!("golden/state-1-items.json");
 const EVENTS: &str = include_str!("golden/events-1.json");
 
 /// A group with one step done, one waiting after a fault.
@@ -63,13 +67,47 @@ fn completed() -> Instance {
     case.saga
 }
 
-fn goldens() -> [(Instance, &'static str); 5] {
+/// A signal that came before the saga waits for it.
+fn early() -> Instance {
+    let mut case = Case::of(&approved_order());
+    case.moved(&signal("approve", Approval::Yes));
+    case.saga
+}
+
+/// A signal that parked its saga, and is kept.
+fn signalled() -> Instance {
+    let mut case = Case::with(&approved_order(), &Order::trapped("on_signal approve"));
+    case.done("reserve");
+    case.moved(&signal("approve", Approval::Yes));
+    case.saga
+}
+
+/// A step that was skipped.
+fn skipped() -> Instance {
+    let mut case = Case::with(&approved_order(), &Order::without(&["approve"]));
+    case.done("reserve");
+    case.saga
+}
+
+/// Items that are done, out and queued.
+fn items() -> Instance {
+    let mut case = Case::with(&picked_order(), &Order::of(&["a", "b", "c", "d"]));
+    case.done("reserve");
+    case.done("pick#a");
+    case.saga
+}
+
+fn goldens() -> [(Instance, &'static str); 9] {
     [
         (running(), RUNNING),
         (compensating(), COMPENSATING),
         (parked(), PARKED),
         (compensated(), COMPENSATED),
         (completed(), COMPLETED),
+        (early(), EARLY),
+        (signalled(), SIGNALLED),
+        (skipped(), SKIPPED),
+        (items(), ITEMS),
     ]
 }
 
