@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Explore(ExploreArguments),
     /// Run a saga thousands of times with everything that can go wrong
     Simulate(SimulateArguments),
+    /// Plant bugs, one after another, and show that the simulation finds each
+    Gallery(GalleryArguments),
 }
 
 #[derive(Debug, Args)]
@@ -47,10 +49,18 @@ pub(crate) struct SimulateArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct GalleryArguments {
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   scripts/prove explore
   scripts/prove explore --json
   scripts/prove explore --seconds 600 --seed 7
   scripts/prove simulate
-  scripts/prove simulate --seed 4711 --runs 1";
+  scripts/prove simulate --seed 4711 --runs 1
+  scripts/prove gallery";

@@ -7,6 +7,7 @@ mod args;
 mod draw;
 mod examples;
 mod explore;
+mod gallery;
 mod shop;
 mod simulate;
 
@@ -21,6 +22,7 @@ use examples::contract;
 fn main() -> ExitCode {
     let proved = match Arguments::parse().command {
         Command::Explore(arguments) => explore::run(&arguments),
+        Command::Gallery(arguments) => gallery::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match proved {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use saga_core::port::{Backlog, Outbox, OutboxRow, RowId, StoreError};
 
 use super::fault::Fault;
+use super::planted::Bug;
 use super::process::Process;
 
 /// An adapter as one process sees it, with everything that can go wrong on the way.
@@ -53,7 +54,10 @@ impl<T> Faulty<T> {
 impl<T: Outbox> Outbox for Faulty<T> {
     async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OutboxRow>, StoreError> {
         let claiming = async {
-            let rows = self.inner.claim(limit, lease).await?;
+            let mut rows = self.inner.claim(limit, lease).await?;
+            if self.process.world.has(Bug::CursorRelay) {
+                self.process.pass_over(&mut rows);
+            }
             let process = &self.process;
             if !rows.is_empty() {
                 process.note(format_args!("claims {} rows", rows.len()));

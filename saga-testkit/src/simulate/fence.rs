@@ -12,6 +12,7 @@ use saga_core::port::{Backlog, Fence, FenceWrite, Outbox, OutboxRow, RowId, Stor
 use super::counters::Seen;
 use super::faulty::Faulty;
 use super::participants::{Check, RUNS_MAX};
+use super::planted::Bug;
 
 /// A fence as one process sees it.
 pub(super) struct FaultyFence<D> {
@@ -24,7 +25,11 @@ impl<D: Clone + Send + Sync + 'static> Fence for FaultyFence<D> {
     type Tx = MemoryTx<D>;
 
     async fn begin(&self, keys: &[FenceKey]) -> Result<(MemoryTx<D>, Vec<Option<FenceState>>), StoreError> {
-        self.ports.call("begin", self.ports.inner.begin(keys)).await
+        let (tx, mut states) = self.ports.call("begin", self.ports.inner.begin(keys)).await?;
+        if self.ports.process.world.has(Bug::NoFence) {
+            states.fill(None);
+        }
+        Ok((tx, states))
     }
 
     async fn savepoint(&self, tx: &mut MemoryTx<D>) -> Result<(), StoreError> {
@@ -32,6 +37,9 @@ impl<D: Clone + Send + Sync + 'static> Fence for FaultyFence<D> {
     }
 
     async fn rollback(&self, tx: &mut MemoryTx<D>) -> Result<(), StoreError> {
+        if self.ports.process.world.has(Bug::RefusedWritesKept) {
+            return Ok(());
+        }
         self.ports.call("rollback", self.ports.inner.rollback(tx)).await
     }
 
@@ -43,6 +51,10 @@ impl<D: Clone + Send + Sync + 'static> Fence for FaultyFence<D> {
     ) -> Result<(), StoreError> {
         let committing = async {
             self.check(tx.data());
+            let planted = self.ports.process.world.bug();
+            let planted: Option<Vec<_>> =
+                planted.map(|bug| writes.iter().map(|write| bug.fenced(write)).collect());
+            let writes = planted.as_deref().unwrap_or(writes);
             self.ports.inner.commit(tx, writes, lease).await?;
             self.committed(writes);
             Ok(())
@@ -71,7 +83,7 @@ impl<D> FaultyFence<D> {
     fn check(&self, data: &D) {
         let process = &self.ports.process;
         for check in self.always.iter().filter(|check| !(check.holds)(data)) {
-            process.world.violation(format!("{}: {}", process.name, check.name));
+            process.world.violation(format!("S16: {}: {}", process.name, check.name));
         }
     }
 

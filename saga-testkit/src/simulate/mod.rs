@@ -95,6 +95,7 @@ mod faulty;
 mod fence;
 mod handlers;
 mod participants;
+mod planted;
 mod process;
 mod report;
 mod schedule;
@@ -117,6 +118,7 @@ pub use fault::Fault;
 pub use handlers::{Troubled, Troubles};
 use participants::Blueprint;
 pub use participants::Simulated;
+pub use planted::Bug;
 pub use report::{Report, Violation};
 
 use crate::suite::Dice;
@@ -131,6 +133,7 @@ pub fn simulate<S: Saga>(
         begin: Box::new(begin),
         participants: Vec::new(),
         without: Vec::new(),
+        bug: None,
         seeds: 0..1000,
     }
 }
@@ -142,6 +145,7 @@ pub struct Simulation<S> {
     begin: Box<dyn Fn(&mut Dice) -> S + Send + Sync>,
     participants: Vec<Arc<dyn Blueprint>>,
     without: Vec<Fault>,
+    bug: Option<Bug>,
     seeds: Range<u64>,
 }
 
@@ -161,6 +165,11 @@ impl<S: Saga> Simulation<S> {
     pub fn without(mut self, fault: Fault) -> Self {
         self.without.push(fault);
         self
+    }
+
+    /// Plants a bug, to see that it is found.
+    pub fn plant(self, bug: Bug) -> Self {
+        Simulation { bug: Some(bug), ..self }
     }
 
     /// Which seeds are run; the first thousand unless said otherwise.

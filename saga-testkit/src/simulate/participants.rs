@@ -152,7 +152,7 @@ where
     async fn broken(&self) -> Vec<String> {
         let data = self.fence.data().await;
         let broken = self.blueprint.finally.iter().filter(|check| !(check.holds)(&data));
-        broken.map(|check| format!("{}, at the end: {}", P::NAME, check.name)).collect()
+        broken.map(|check| format!("S16: {}, at the end: {}", P::NAME, check.name)).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use saga_core::port::IdSource;
+use saga_core::port::{IdSource, OutboxRow, RowId};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ pub(super) struct Process {
     life: Mutex<Life>,
     /// Notified when the life changes. Tokio's `watch` would wake those who wait in an order of chance.
     changed: Notify,
+    /// The last row that was claimed, for a relay that reads with a cursor.
+    cursor: Mutex<Option<RowId>>,
     /// Whether it stood still since it last loaded a saga.
     stood_still: AtomicBool,
 }
@@ -40,6 +42,7 @@ impl Process {
             world,
             life: Mutex::new(Life::Up),
             changed: Notify::new(),
+            cursor: Mutex::default(),
             stood_still: AtomicBool::new(false),
         })
     }
@@ -124,6 +127,13 @@ impl Process {
             self.changed.notify_waiters();
         }
         changes
+    }
+
+    /// Forgets rows that come before the last one that was claimed.
+    pub(super) fn pass_over(&self, rows: &mut Vec<OutboxRow>) {
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.retain(|row| cursor.is_none_or(|last| row.id > last));
+        *cursor = rows.iter().map(|row| row.id).chain(*cursor).max();
     }
 
     /// Says that what this process knows is fresh.

@@ -24,7 +24,7 @@ pub(super) fn run<S: Saga>(simulation: &Simulation<S>, seed: u64, is_told: bool)
 
 async fn schedule<S: Saga>(simulation: &Simulation<S>, seed: u64, is_told: bool) -> Ended {
     let plan = simulation.definition.plan().clone();
-    let world = World::new(seed, plan, &simulation.without, is_told);
+    let world = World::new(seed, plan, simulation, is_told);
     let stage = Stage::set_up(&world, &simulation.definition, &simulation.participants);
     let callers = simulation.call(&stage);
     for task in [tokio::spawn(stage.clone().operate()), tokio::spawn(stage.clone().litter())] {

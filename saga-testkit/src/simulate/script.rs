@@ -21,16 +21,21 @@ impl<S: Saga> Stage<S> {
     pub(super) async fn call(self: Arc<Self>, number: usize, input: Payload) {
         tokio::time::sleep(self.world.millis(0..CALLS_WITHIN_MS)).await;
         let key = BusinessKey::new(format!("order {number}"));
-        let (Ok(key), mut started) = (key, 0) else { return };
+        let (Ok(key), mut started, mut first) = (key, 0, None) else { return };
         // Every other caller asks twice.
         let times = 1 + self.world.roll(2);
         while started < times {
             match self.start(&key, &input).await {
-                Some(Ok(())) => started += 1,
+                Some(Ok(saga)) => {
+                    started += 1;
+                    if *first.get_or_insert(saga) != saga {
+                        self.world.violation(format!("S1: a repeated start led to another saga: {saga}"));
+                    }
+                }
                 Some(Err(StartError::KeyTaken(saga))) => {
                     return self
                         .world
-                        .violation(format!("a repeated start was taken for another one: {saga}"));
+                        .violation(format!("S1: a repeated start was taken for another one: {saga}"));
                 }
                 Some(Err(_)) | None => tokio::time::sleep(self.world.millis(20..200)).await,
             }
@@ -38,7 +43,7 @@ impl<S: Saga> Stage<S> {
     }
 
     /// One try; `None` if no process could be asked, or it died.
-    async fn start(&self, key: &BusinessKey, input: &Payload) -> Option<Result<(), StartError>> {
+    async fn start(&self, key: &BusinessKey, input: &Payload) -> Option<Result<SagaId, StartError>> {
         let (process, orchestrator) =
             self.orchestrators[self.world.roll(self.orchestrators.len())].running()?;
         let starting = async {
@@ -52,7 +57,7 @@ impl<S: Saga> Stage<S> {
             {
                 self.told(handle.id(), &outcome);
             }
-            Some(Ok(()))
+            Some(Ok(handle.id()))
         };
         process.unless_it_dies(starting).await.flatten()
     }

@@ -53,7 +53,7 @@ impl Store for Faulty<MemoryStore> {
             })
             .collect();
         let batch = &batch[..];
-        let results = self.inner.commit(batch, lease).await;
+        let results = self.store(batch, lease).await;
         self.committed(batch, &results);
         self.process.step().await;
         if self.strikes(Fault::AnswerLost) {
@@ -92,6 +92,17 @@ impl Store for Faulty<MemoryStore> {
 }
 
 impl Faulty<MemoryStore> {
+    /// Stores a batch, with the bug that is planted if one is.
+    async fn store(&self, batch: &[Commit], lease: Duration) -> Results {
+        let world = &self.process.world;
+        let Some(bug) = world.bug() else { return self.inner.commit(batch, lease).await };
+        let planted = batch.iter().map(|commit| {
+            let current = world.witness(|witness, _| witness.version(commit.id));
+            bug.stored(commit.clone(), current)
+        });
+        self.inner.commit(&planted.collect::<Vec<_>>(), lease).await
+    }
+
     fn committed(&self, batch: &[Commit], results: &Results) {
         let process = &self.process;
         for (commit, result) in batch.iter().zip(results) {

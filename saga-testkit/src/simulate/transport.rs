@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::fault::Fault;
 use super::faulty::Faulty;
+use super::planted::Bug;
 use super::process::Process;
 use super::witness::Said;
 
@@ -36,6 +37,10 @@ impl Transport for Faulty<MemoryTransport> {
     }
 
     async fn publish(&self, batch: &[Envelope]) -> Vec<Published> {
+        let planted = self.process.world.bug();
+        let planted: Option<Vec<_>> =
+            planted.map(|bug| batch.iter().map(|envelope| bug.published(envelope)).collect());
+        let batch = planted.as_deref().unwrap_or(batch);
         self.process
             .world
             .witness(|witness, _| batch.iter().for_each(|envelope| witness.publishing(envelope)));
@@ -47,6 +52,9 @@ impl Transport for Faulty<MemoryTransport> {
             results.push(result);
         }
         self.process.step().await;
+        if self.process.world.has(Bug::ConfirmAssumed) {
+            results.fill(Ok(()));
+        }
         results
     }
 
@@ -139,6 +147,11 @@ impl Subscription for FaultySubscription {
             received = self.inner.receive(max) => received?,
         };
         self.line.received(&deliveries);
+        if process.world.has(Bug::AckBeforeCommit) {
+            let acks: Vec<_> = deliveries.iter().map(|delivery| (delivery.token, Settlement::Ack)).collect();
+            self.line.settling(&acks);
+            self.inner.settler().settle(&acks).await;
+        }
         Ok(deliveries)
     }
 
@@ -178,6 +191,10 @@ struct FaultySettler {
 #[async_trait]
 impl Settler for FaultySettler {
     async fn settle(&self, batch: &[(Token, Settlement)]) -> Vec<Result<(), SettleError>> {
+        let planted = self.line.process.world.bug();
+        let planted: Option<Vec<_>> = planted
+            .map(|bug| batch.iter().map(|(token, settlement)| (*token, bug.settled(settlement))).collect());
+        let batch = planted.as_deref().unwrap_or(batch);
         self.line.settling(batch);
         self.line.process.step().await;
         if self.line.process.world.strikes(Fault::Disconnect) {

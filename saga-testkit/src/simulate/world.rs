@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use saga_core::definition::Plan;
 
+use super::Simulation;
 use super::counters::{Counters, Seen};
 use super::fault::{Fault, Rates};
+use super::planted::Bug;
 use super::trace::Trace;
 use super::witness::Witness;
 use crate::suite::Dice;
@@ -20,6 +22,7 @@ struct Inner {
     rates: Rates,
     /// Whether faults have ended.
     calm: bool,
+    bug: Option<Bug>,
     /// Decides which commands are poison.
     poison: u64,
     calls: usize,
@@ -38,13 +41,14 @@ pub(super) struct Ended {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, plan: Arc<Plan>, without: &[Fault], is_told: bool) -> Arc<Self> {
+    pub(super) fn new<S>(seed: u64, plan: Arc<Plan>, simulation: &Simulation<S>, is_told: bool) -> Arc<Self> {
         let mut dice = Dice::new(seed);
-        let rates = Rates::draw(&mut dice, without);
+        let rates = Rates::draw(&mut dice, &simulation.without);
         Arc::new(World(Mutex::new(Inner {
             dice,
             rates,
             calm: false,
+            bug: simulation.bug,
             poison: seed,
             calls: 0,
             ids: 0,
@@ -84,6 +88,15 @@ impl World {
         !inner.calm
             && inner.rates.of(Fault::Poison) > 0
             && (digest ^ inner.poison).is_multiple_of(POISON_ONE_IN)
+    }
+
+    /// The bug that is planted, if one is.
+    pub(super) fn bug(&self) -> Option<Bug> {
+        self.lock().bug
+    }
+
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.bug() == Some(bug)
     }
 
     /// Gives something to the caller's own chance.

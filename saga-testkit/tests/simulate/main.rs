@@ -3,7 +3,7 @@
 mod errand;
 
 use errand::{Errand, Giving, simulation};
-use saga_testkit::simulate::{Fault, Seen, Simulation};
+use saga_testkit::simulate::{Bug, Fault, Seen, Simulation};
 
 fn small(giving: Giving) -> Simulation<Errand> {
     simulation(giving).seeds(0..50)
@@ -52,4 +52,11 @@ fn a_violation_is_told_with_its_run_and_a_test_to_keep() {
 fn an_undo_that_takes_from_a_memory_of_its_own_is_found() {
     let report = small(Giving::FromMemory).run();
     assert!(report.violations > 0, "a process that has died remembers nothing");
+}
+
+#[test]
+fn a_bug_that_is_planted_is_found() {
+    let report = small(Giving::Back).plant(Bug::NoFence).run();
+    let first = report.first.expect("commands come more than once");
+    assert!(first.broken.iter().any(|broken| broken.starts_with("S3")), "{first}");
 }

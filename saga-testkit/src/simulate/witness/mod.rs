@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use saga_core::definition::Plan;
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::id::{Direction, SagaId, StepName};
+use saga_core::id::{Direction, SagaId, StepName, Version};
 use saga_core::machine::{Status, Stored};
 use saga_core::message::{Envelope, Payload};
 use saga_core::port::RowId;
@@ -99,6 +99,10 @@ impl Witness {
     pub(super) fn is_parked_over(&self, saga: SagaId, what: &str) -> bool {
         let parked = self.sagas.get(&saga).and_then(|saga| saga.stored.parked.as_deref());
         parked.is_some_and(|reason| reason.contains(what))
+    }
+
+    pub(super) fn version(&self, saga: SagaId) -> Option<Version> {
+        self.sagas.get(&saga).map(|saga| saga.stored.version)
     }
 
     /// The data that a saga began with.
