@@ -9,7 +9,7 @@ use saga_core::machine::{Status, TransitionError};
 use saga_core::memory::{MemoryStore, MemoryTransport};
 use saga_core::message::{Answer, Envelope, NotificationMessage, Payload, ReplyMessage, TraceParent};
 use saga_core::policy::Retry;
-use saga_core::port::{SubscribeOptions, Transport};
+use saga_core::port::{BODY_BYTES_MAX, StoreError, SubscribeOptions, Transport};
 use saga_core::runtime::{OperateError, Orchestrator, SagaOutcome};
 use saga_core::{Command, Definition, NothingToUndo, Notification, Participant, Saga, Signal, Step, saga};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ impl Command for Ask {
     type Refusal = ();
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Errand {
     asks: bool,
 }
@@ -136,6 +136,32 @@ async fn a_saga_is_given_its_signal_by_its_handle_once() {
     assert!(matches!(other, OperateError::Refused(TransitionError::SignalTaken(_))), "{other}");
     let journal = orchestrator.show(errand.id()).await.unwrap().unwrap().journal;
     assert_eq!(journal.len(), 2, "a start and a signal");
+}
+
+#[derive(Serialize, Deserialize)]
+struct Shout(String);
+
+impl Notification<Errand> for Shout {
+    const TYPE: &'static str = "shout";
+    const TOPICS: &'static [&'static str] = &["listeners"];
+
+    fn of(_: &Errand) -> Self {
+        Shout("a".repeat(BODY_BYTES_MAX))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_gives_a_signal_that_cannot_be_stored_is_told() {
+    let orchestrator = orchestrator(&saga(1).wait::<Word>().notify::<Shout>().build().unwrap()).await;
+    let errand = orchestrator.start(Errand { asks: false }).await.unwrap();
+    let error = errand.signal(Word(true)).await.unwrap_err();
+    assert!(
+        matches!(&error, OperateError::Store(StoreError::Rejected(why)) if why.contains("bytes")),
+        "{error}"
+    );
+    let outcome = errand.outcome().await.unwrap();
+    assert!(matches!(&outcome, SagaOutcome::Parked { reason } if reason.contains("bytes")), "{outcome:?}");
+    assert_eq!(errand.signal(Word(true)).await.unwrap(), Status::Parked, "now it is kept");
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,7 +35,7 @@ pub struct Stored {
 }
 
 /// A stored state that cannot be read. Its saga parks, with the bytes kept as they are.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the stored {what} cannot be read: {error}")]
 pub struct StateError {
     what: &'static str,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use metrics::counter;
 use tokio::sync::oneshot;
+use tracing::error;
 use uuid::Uuid;
 
 use super::StartError;
@@ -97,7 +99,12 @@ impl EventArrival {
             (Source::Delivery { token, settling, .. }, Verdict::Wrong(error)) => {
                 settling.dead_letter(token, error.to_string()).await;
             }
-            (Source::Held(id), Verdict::Taken(_) | Verdict::Wrong(_)) => return Some(id),
+            (Source::Held(id), Verdict::Taken(_)) => return Some(id),
+            (Source::Held(id), Verdict::Wrong(error)) => {
+                counter!("saga_held_replies_wrong_total").increment(1);
+                error!(saga = %self.saga, %error, event = ?self.event, "a held reply is dropped, because nothing awaits such");
+                return Some(id);
+            }
             (Source::Timer, Verdict::Taken(_) | Verdict::Wrong(_)) => {}
             // An operator who no longer waits sees the outcome in the journal.
             (Source::Operator(answer), Verdict::Taken(status)) => drop(answer.send(Ok(status))),

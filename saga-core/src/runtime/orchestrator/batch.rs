@@ -18,7 +18,9 @@ use crate::definition::Plan;
 use crate::id::{Destination, SagaId, StepName};
 use crate::machine::{Event, Instance, StateError, Status, Stored};
 use crate::policy::{Backoff, Timestamp};
-use crate::port::{Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, TimerChange};
+use crate::port::{
+    Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, StoreError, TimerChange,
+};
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::{self, RelayHandle};
 
@@ -124,7 +126,7 @@ impl Batcher {
 
     async fn pause(&mut self, failures: &mut u32) {
         *failures = failures.saturating_add(1);
-        self.stopping.pause(TRY_AGAIN.delay(*failures, u64::from(*failures))).await;
+        self.stopping.pause(self.stopping.delay(TRY_AGAIN, *failures)).await;
     }
 
     fn decide(
@@ -243,6 +245,7 @@ impl Batcher {
             match result {
                 Ok(_) => {
                     error!(saga = %before.id, why, "a saga is parked, because the store refused its transition");
+                    let arrivals = arrivals.into_iter().map(|arrival| not_taken(arrival, &why)).collect();
                     let concern = Concern::Events { before, after: None, arrivals };
                     self.committed(concern, Committed::Stored, dropped).await;
                 }
@@ -348,9 +351,8 @@ impl Work {
         let (operators, others): (Vec<_>, Vec<_>) =
             arrivals.into_iter().partition(|arrival| matches!(arrival.source, Source::Operator(_)));
         let why = error.to_string();
-        if let Some(operator) = operators.into_iter().next() {
-            self.unmoved.push((operator, Verdict::Wrong(OperateError::Unreadable(error))));
-        }
+        let unreadable = |operator| (operator, Verdict::Wrong(OperateError::Unreadable(error.clone())));
+        self.unmoved.extend(operators.into_iter().map(unreadable));
         let taken = others.into_iter().map(|arrival| (arrival, Verdict::Taken(Status::Parked)));
         if before.status == Status::Parked || before.status.is_terminal() {
             return self.unmoved.extend(taken);
@@ -420,6 +422,16 @@ fn start_failed(error: CommitError, id: SagaId, arrival: StartArrival) -> Vec<Ar
             Vec::new()
         }
     }
+}
+
+/// Of a transition that the store refused nothing is kept. A reply comes again when the saga is released, but nobody
+/// else says again what an operator said.
+fn not_taken((arrival, verdict): (EventArrival, Verdict), why: &str) -> (EventArrival, Verdict) {
+    let verdict = match arrival.source {
+        Source::Operator(_) => Verdict::Wrong(StoreError::Rejected(why.to_owned()).into()),
+        Source::Delivery { .. } | Source::Held(_) | Source::Timer => verdict,
+    };
+    (arrival, verdict)
 }
 
 async fn give_back(arrival: Arrival) {
