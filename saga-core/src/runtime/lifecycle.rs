@@ -108,6 +108,11 @@ impl Stopping {
         }
     }
 
+    /// How long to wait after so many failures; other processes wait a little more or less.
+    pub(crate) fn delay(&self, backoff: Backoff, failures: u32) -> Duration {
+        backoff.delay(failures, self.jitter)
+    }
+
     /// Calls `attempt` until it succeeds, with growing pauses; gives up only when the runtime is to stop.
     pub(crate) async fn until_done<T, E: Display, F>(
         &mut self,
@@ -122,7 +127,7 @@ impl Stopping {
                 Ok(done) => return Some(done),
                 Err(error) => warn!(%error, failures, "failed to {what}, trying again"),
             }
-            if self.pause(RECONNECT.delay(failures, self.jitter)).await {
+            if self.pause(self.delay(RECONNECT, failures)).await {
                 break;
             }
         }

@@ -136,7 +136,7 @@ where
                 }
                 Err(Failure::Store(error)) => warn!(%error, "failed to run a command, trying again"),
             }
-            if self.stopping.pause(relay::AWAY.delay(failures, u64::from(failures))).await {
+            if self.stopping.pause(self.stopping.delay(relay::AWAY, failures)).await {
                 return give_back(jobs).await;
             }
         }
@@ -227,8 +227,8 @@ where
     async fn count_denied(&self, job: &mut Job, key: &FenceKey) -> Result<Option<Fault>, Failure> {
         let Some(suspicion) = &job.suspicion else { return Ok(None) };
         if !job.counted && !suspicion.is_confirmed() {
-            job.counted = true;
             let runs = self.fence.count_runs(std::slice::from_ref(key)).await?;
+            job.counted = true;
             if runs.first().is_some_and(|runs| *runs > self.runs_max) {
                 suspicion.confirm();
             }

@@ -22,17 +22,22 @@ pub(super) async fn sweep(
     let mut failures = 0;
     loop {
         let swept = sweep_once(&outbox, &sender).await;
+        let failed = matches!(swept, Swept::Failed);
+        failures = if failed { failures + 1 } else { 0 };
+        // Not hot, however often it is woken. But it is woken: perhaps only one destination is missing.
+        if failed && stopping.pause(PAUSE).await {
+            return;
+        }
         let pause = match swept {
             Swept::Full => Duration::ZERO,
             Swept::Nothing | Swept::Some => PAUSE,
-            Swept::Failed => AFTER_FAILURE.delay(failures + 1, 0),
+            Swept::Failed => stopping.delay(AFTER_FAILURE, failures),
         };
-        failures = if matches!(swept, Swept::Failed) { failures + 1 } else { 0 };
         tokio::select! {
             biased;
             () = stopping.stopped() => return,
             () = tokio::time::sleep(pause) => {}
-            () = wake.notified(), if !matches!(swept, Swept::Failed) => {}
+            () = wake.notified() => {}
         }
     }
 }
