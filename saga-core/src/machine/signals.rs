@@ -11,13 +11,11 @@ use crate::message::Payload;
 /// A signal for a saga that goes forward: taken if the saga waits for it, and kept if it does not yet.
 pub(super) fn given(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Moved {
     let place = expected(turn, step, signal)?;
-    match turn.state(place) {
-        Some(StepState::Waiting { .. }) => take(turn, place, signal),
-        Some(_) | None => {
-            turn.set(place, StepState::Early(signal.clone()));
-            Ok((Next::Forward, Decision::Kept(step.clone())))
-        }
+    if let Some(StepState::Waiting { .. }) = turn.state(place) {
+        return take(turn, place, signal);
     }
+    turn.set(place, StepState::Early(signal.clone()));
+    Ok((Next::Forward, Decision::Kept(step.clone())))
 }
 
 /// A signal for a parked saga is kept: nobody gives it again.
@@ -105,10 +103,9 @@ fn taken<'a>(state: &'a State, step: &StepName) -> Option<&'a Payload> {
 
 /// The state of a step whose signal is kept.
 fn kept(state: Option<&StepState>, signal: &Payload) -> StepState {
-    match state {
-        Some(StepState::Waiting { asked, .. }) => {
-            StepState::Waiting { asked: *asked, signal: Some(signal.clone()) }
-        }
-        Some(_) | None => StepState::Early(signal.clone()),
+    let signal = signal.clone();
+    if let Some(StepState::Waiting { asked, .. }) = state {
+        return StepState::Waiting { asked: *asked, signal: Some(signal) };
     }
+    StepState::Early(signal)
 }

@@ -28,9 +28,11 @@ impl Crew {
         if jobs.recv_many(batch, max).await == 0 {
             return false;
         }
+        // First listen, then look: the bell may ring in between.
+        let free = self.free.notified();
         if batch.len() < max && self.busy.load(Ordering::Relaxed) > 0 {
             // That nobody became free in this time is as good a reason to begin.
-            let _ = timeout(GATHER_MAX, self.free.notified()).await;
+            let _ = timeout(GATHER_MAX, free).await;
             while batch.len() < max
                 && let Ok(job) = jobs.try_recv()
             {
