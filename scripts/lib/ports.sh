@@ -5,7 +5,9 @@
 # connect to itself; the server then cannot come back.
 
 keep_ports=no
-claims=/tmp/saga-services-ports-$EUID # which checkout of this user has which port, also while it is down
+# Which checkout of this user has which port, also while it is down. It stands outside of all checkouts, since ports
+# are the machine's.
+claims=/tmp/saga-services-ports-$EUID
 
 default_port() {
     case $1 in
