@@ -2,7 +2,8 @@
 //!
 //! Old sagas meet new builds and the other way round. A reader ignores fields that it does not know, so a field
 //! may be added with a default as long as a reader without it decides the same. Anything else (a new kind of step
-//! state, say) raises [`STATE_FORMAT`]: an older build then leaves the saga alone instead of misreading it.
+//! state, say) raises [`STATE_FORMAT`]: an older build then parks the saga, with its
+//! state kept as it is, instead of misreading it.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
