@@ -2,7 +2,7 @@
 //!
 //! Each run is decided by one number, its seed: which faults it has, when they strike, who is late, who dies. The
 //! runtimes are those of `saga_core`, unchanged, over its adapters in memory; time is tokio's, paused, so that a run
-//! of many seconds takes about a millisecond. After the faults every saga must end, and what the framework promises
+//! of many seconds takes a few milliseconds. After the faults every saga must end, and what the framework promises
 //! is checked at every commit and every message: see [`Report`].
 //!
 //! A run that breaks a promise is printed as it happened, with its seed and a test to keep. The same seed gives the
