@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::World;
 use futures_util::future::join_all;
 use order::audit::audit;
@@ -12,11 +10,10 @@ use order::audit::audit;
 async fn a_payment_service_that_comes_late_is_waited_for_and_works_once() {
     let Some(mut world) = World::without_payment().await else { return };
     let address = world.place("ada", 1999, "pen", 2).await;
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(world.get(&address).await.1["state"], "pending");
+    let waiting = world.until_told(&address, "do authorize-payment sent again").await;
+    assert_eq!(waiting["state"], "pending");
     world.start_payment().await;
-    let order = world.until(&address, "completed").await;
-    assert!(order["timeline"].to_string().contains("do authorize-payment sent again"), "{order}");
+    world.until(&address, "completed").await;
     world.until_quiet().await;
     assert_eq!(audit(&mut world.databases().await).await.unwrap(), []);
 }

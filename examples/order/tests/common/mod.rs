@@ -75,7 +75,7 @@ impl World {
     }
 
     pub async fn without_payment() -> Option<World> {
-        saga::set_step_timeout(Duration::from_millis(500));
+        saga::set_step_timeout(STEP_TIMEOUT);
         let urls = urls()?;
         let transport = MemoryTransport::default();
         let handlers = inventory::handlers(Faults { on: true });
@@ -131,10 +131,19 @@ impl World {
 
     /// Waits until an order is in a state, and returns how it then stands.
     pub async fn until(&self, address: &str, state: &str) -> Value {
+        self.until_it(address, state, |order| order["state"] == state).await
+    }
+
+    /// Waits until an order's timeline tells something, and returns how the order then stands.
+    pub async fn until_told(&self, address: &str, event: &str) -> Value {
+        self.until_it(address, event, |order| order["timeline"].to_string().contains(event)).await
+    }
+
+    async fn until_it(&self, address: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let looking = async {
             loop {
                 let (_, order) = self.get(address).await;
-                if order["state"] == state {
+                if holds(&order) {
                     return order;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -142,7 +151,7 @@ impl World {
         };
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(order) => order,
-            Err(_) => panic!("not {state:?}: {:#}", self.get(address).await.1),
+            Err(_) => panic!("not {what:?}: {:#}", self.get(address).await.1),
         }
     }
 
@@ -190,7 +199,7 @@ async fn start<P: Participant, H: Send + Sync + 'static>(
     let config = database::prepare(&common(url), tables).await.unwrap();
     let fence = Arc::new(PgFence::connect(&config).await.unwrap());
     participant(handlers, fence, Arc::new(transport.connect()))
-        .handler_timeout(Duration::from_millis(500))
+        .handler_timeout(HANDLER_TIMEOUT)
         .start()
         .await
         .unwrap()
@@ -208,5 +217,11 @@ pub async fn run(connection: &mut sqlx::PgConnection, statement: &'static str) -
     sqlx::raw_sql(statement).execute(connection).await.unwrap().rows_affected()
 }
 
+/// Five attempts of this are far longer than any order takes that is not to be cancelled, on a busy machine too.
+const STEP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Short, because handlers that hang are waited for five times; long enough for one that waits for a crowd.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Far longer than any saga here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
