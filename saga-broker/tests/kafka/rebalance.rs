@@ -38,19 +38,8 @@ async fn no_message_is_lost_with_cooperative_rebalances_either() {
     rebalance_until_something_was_out("cooperative-sticky").await;
 }
 
-/// A cooperative rebalance takes few partitions away, so it may be that nothing of them was out. Then once more.
 async fn rebalance_until_something_was_out(strategy: &str) {
     let Some(brokers) = brokers() else { return };
-    for _ in 0..TRIES {
-        if join_and_leave(strategy, brokers.clone()).await > 0 {
-            return;
-        }
-    }
-    panic!("no delivery was out while partitions were revoked, so nothing was tested");
-}
-
-/// How many settlements were lost, because their partition was revoked while they were out.
-async fn join_and_leave(strategy: &str, brokers: String) -> u64 {
     let config = config(&brokers).partitions(PARTITIONS).property("partition.assignment.strategy", strategy);
     let (transport, topic) = declared(config.clone(), "load").await;
     let load = Arc::new(Load::default());
@@ -58,22 +47,22 @@ async fn join_and_leave(strategy: &str, brokers: String) -> u64 {
     let guests = tokio::spawn(load.clone().come_and_go(config, topic.clone()));
     let watch = tokio::spawn(load.clone().watch_commits(brokers, topic.clone()));
 
-    let until = Instant::now() + LOAD_LASTS;
     let mut published = 0;
-    while Instant::now() < until {
-        publish_all(&transport, &messages(&topic, published..published + 100)).await;
-        published += 100;
+    while !guests.is_finished() {
+        // Not far ahead of the readers: what is left at the end must not depend on how fast the machine is.
+        if published < load.settled() + AHEAD_MAX {
+            publish_all(&transport, &messages(&topic, published..published + 100)).await;
+            published += 100;
+        }
         sleep(Duration::from_millis(20)).await;
     }
     guests.await.unwrap();
     let waited = timeout(PATIENCE, load.settles_all(published)).await;
-    assert!(waited.is_ok(), "{} of {published} messages were settled", load.settled.lock().unwrap().len());
+    assert!(waited.is_ok(), "{} of {published} messages were settled", load.settled());
     load.over.store(true, Ordering::Relaxed);
     steady.await.unwrap();
     watch.await.unwrap();
-    let lost = load.lost.load(Ordering::Relaxed);
-    eprintln!("{strategy}: {published} messages, {lost} settlements were lost");
-    lost
+    eprintln!("{strategy}: {published} messages, {} settlements were lost", load.lost());
 }
 
 /// What readers have done so far.
@@ -92,9 +81,10 @@ impl Load {
         }
     }
 
-    async fn read_some(&self, subscription: &mut Box<dyn Subscription>) {
+    /// How many deliveries there were.
+    async fn read_some(&self, subscription: &mut Box<dyn Subscription>) -> usize {
         let Ok(Ok(deliveries)) = timeout(Duration::from_millis(100), subscription.receive(500)).await else {
-            return;
+            return 0;
         };
         sleep(Duration::from_millis(100)).await;
         let settled = settle(&**subscription, deliveries.iter().rev(), Settlement::Ack).await;
@@ -105,18 +95,30 @@ impl Load {
                 Err(error) => panic!("{error}"),
             }
         }
+        deliveries.len()
     }
 
+    /// A cooperative rebalance takes few partitions away, so it may be that nothing of them was out. Then once more.
     async fn come_and_go(self: Arc<Self>, config: KafkaConfig, topic: Destination) {
-        for _ in 0..GUESTS {
-            let transport = Kafka::new(config.clone()).unwrap();
-            let mut subscription = subscribe(&transport, &topic, 1_000).await;
-            let leaves = Instant::now() + LOAD_LASTS / GUESTS;
-            while Instant::now() < leaves {
-                self.read_some(&mut subscription).await;
+        for guest in 1..=GUESTS_MAX {
+            self.be_a_guest(&config, &topic).await;
+            if guest >= GUESTS_MIN && self.lost() > 0 {
+                return;
             }
-            transport.close().await;
         }
+        panic!("no delivery was out while partitions were revoked, so nothing was tested");
+    }
+
+    /// Stays a while, and until the group has given it a partition, which may take longer.
+    async fn be_a_guest(&self, config: &KafkaConfig, topic: &Destination) {
+        let transport = Kafka::new(config.clone()).unwrap();
+        let mut subscription = subscribe(&transport, topic, 1_000).await;
+        let (began, mut received) = (Instant::now(), 0);
+        while received == 0 || began.elapsed() < STAY {
+            assert!(began.elapsed() < PATIENCE, "a guest gets no message");
+            received += self.read_some(&mut subscription).await;
+        }
+        transport.close().await;
     }
 
     async fn watch_commits(self: Arc<Self>, brokers: String, topic: Destination) {
@@ -131,13 +133,23 @@ impl Load {
     }
 
     async fn settles_all(&self, published: u64) {
-        while self.settled.lock().unwrap().len() as u64 != published {
+        while self.settled() != published {
             sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    fn settled(&self) -> u64 {
+        self.settled.lock().unwrap().len() as u64
+    }
+
+    /// How many settlements were lost, because their partition was revoked while they were out.
+    fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 }
 
 const PARTITIONS: u16 = 4;
-const GUESTS: u32 = 4;
-const TRIES: usize = 20;
-const LOAD_LASTS: Duration = Duration::from_secs(10);
+const GUESTS_MIN: usize = 4;
+const GUESTS_MAX: usize = 60;
+const STAY: Duration = Duration::from_secs(2);
+const AHEAD_MAX: u64 = 5_000;
