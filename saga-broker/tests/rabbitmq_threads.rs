@@ -22,21 +22,34 @@ async fn connections_to_a_silent_peer_leave_no_threads_behind() {
 
     proxy.stall(Toward::Client);
     let client = RabbitMq::new(config.clone().deadline(Duration::from_millis(50)));
-    while proxy.connections() < 20 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_few_threads();
+    within(PATIENCE, "20 connections", async || proxy.connections() >= 20).await;
+    few_threads().await;
     drop(client);
     proxy.resume();
 
     let client = RabbitMq::new(config.deadline(Duration::from_millis(500)));
     for _ in 0..10 {
-        while !matches!(publish(&client).await, PublishError::Temporary(why) if why.contains("unroutable")) {}
+        within(PATIENCE, "an answer of the broker", async || is_unroutable(&publish(&client).await)).await;
         proxy.stall(Toward::Client);
         assert!(matches!(publish(&client).await, PublishError::Unknown(_)));
         proxy.resume();
     }
-    assert_few_threads();
+    few_threads().await;
+}
+
+/// Waits until something holds.
+async fn within(patience: Duration, what: &str, holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(patience, waiting).await;
+    assert!(waited.is_ok(), "not within {patience:?}: {what}");
+}
+
+fn is_unroutable(error: &PublishError) -> bool {
+    matches!(error, PublishError::Temporary(why) if why.contains("unroutable"))
 }
 
 /// Publishes where nobody declared a queue; that it is unroutable proves that the broker answers.
@@ -52,12 +65,21 @@ async fn publish(client: &RabbitMq) -> PublishError {
     results[0].clone().expect_err("nobody declared it")
 }
 
-fn assert_few_threads() {
+async fn few_threads() {
+    within(NOTICED, "few threads of the client library", async || threads() <= THREADS_MAX).await;
+}
+
+fn threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads");
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    let threads = names.filter(|name| name.starts_with("lapin")).count();
-    assert!(threads <= THREADS_MAX, "{threads} threads of the client library");
+    names.filter(|name| name.starts_with("lapin")).count()
 }
 
 /// One for each of the two connections, and those whose end is not noticed yet.
 const THREADS_MAX: usize = 6;
+
+/// Sooner than missed heartbeats end a connection and its thread.
+const NOTICED: Duration = Duration::from_secs(8);
+
+/// Far above what any of this takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -78,25 +78,26 @@ async fn dropping_a_subscription_does_not_wait_for_its_group() {
     let began = Instant::now();
     drop(subscription);
     drop(transport);
-    assert!(began.elapsed() < Duration::from_secs(1), "a thread of the runtime stood still");
+    assert!(began.elapsed() < Duration::from_secs(5), "a thread of the runtime stood still");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_leaves_the_group_at_once() {
     let Some(brokers) = brokers() else { return };
-    let patient = || config(&brokers).session_timeout(Duration::from_secs(40));
-    let (first, topic) = declared(patient(), "left").await;
+    // What a reader costs that does not say goodbye, or a close that waits in vain.
+    let forgotten = Duration::from_secs(120);
+    let config = config(&brokers).session_timeout(forgotten).poll_interval_max(forgotten).deadline(forgotten);
+    let (first, topic) = declared(config, "left").await;
     publish_all(&first, &messages(&topic, 0..10)).await;
     let mut subscription = subscribe(&first, &topic, 10).await;
     let deliveries = receive(&mut subscription, 10).await;
     ack(&*subscription, &deliveries[..5]).await;
     let began = Instant::now();
     first.close().await;
-    assert!(began.elapsed() < Duration::from_secs(4), "closing took {:?}", began.elapsed());
+    assert!(began.elapsed() < forgotten / 3, "closing took {:?}", began.elapsed());
     let again = receive(&mut subscribe(&transport(&brokers), &topic, 10).await, 5).await;
     assert_eq!(numbers(&again), [5, 6, 7, 8, 9]);
-    // Well before the session of a reader that did not say goodbye would end.
-    assert!(began.elapsed() < Duration::from_secs(20), "taking over took {:?}", began.elapsed());
+    assert!(began.elapsed() < forgotten * 2 / 3, "taking over took {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +149,7 @@ async fn a_network_that_falls_silent_shows_as_an_error_and_reading_goes_on_after
     proxy.tcp().stall(Toward::Server);
     // Now there is something to commit, which does not get through.
     ack(&*subscription, &deliveries[..5]).await;
-    let error = tokio::time::timeout(Duration::from_secs(20), subscription.receive(1)).await;
+    let error = tokio::time::timeout(PATIENCE, subscription.receive(1)).await;
     assert!(error.expect("it shows in time").is_err_and(|error| error.is_temporary()));
 
     proxy.tcp().resume();

@@ -126,7 +126,7 @@ impl Raw {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(10), counting).await;
+        let waited = tokio::time::timeout(PATIENCE, counting).await;
         assert!(waited.is_ok(), "{queue} does not come to hold {count} messages");
     }
 
@@ -178,7 +178,7 @@ pub(crate) async fn receive(reader: &mut dyn Subscription, count: usize) -> Vec<
             }
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(20), receiving).await;
+    let waited = tokio::time::timeout(PATIENCE, receiving).await;
     assert!(waited.is_ok(), "{} of {count} deliveries came", deliveries.len());
     deliveries
 }
@@ -192,7 +192,7 @@ pub(crate) async fn publish_for_ever(
     let mut confirmed = Vec::new();
     while !progress.is_closed() {
         let batch = envelopes(&here, 40);
-        let publishing = tokio::time::timeout(Duration::from_secs(12), client.publish(&batch));
+        let publishing = tokio::time::timeout(DEADLINE_LONG + PATIENCE, client.publish(&batch));
         let results = publishing.await.expect("a publish hangs");
         for (envelope, result) in batch.iter().zip(&results) {
             match result {
@@ -216,7 +216,7 @@ pub(crate) async fn assert_all_arrive(
 ) {
     let mut reader = reader(client, here, 1000).await;
     while !missing.is_empty() {
-        let received = tokio::time::timeout(Duration::from_secs(5), reader.receive(1000)).await;
+        let received = tokio::time::timeout(PATIENCE, reader.receive(1000)).await;
         let Ok(deliveries) = received else {
             panic!("{} confirmed messages are lost", missing.len());
         };
@@ -241,3 +241,9 @@ pub(crate) fn acks(deliveries: &[Delivery]) -> Vec<(Token, Settlement)> {
 pub(crate) fn rounds(few: usize, more: usize) -> usize {
     if std::env::var_os("SAGA_LONG").is_some() { more } else { few }
 }
+
+/// Far above what any of this takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// For a client of which a fault that costs a deadline is to be told from a busy machine.
+pub(crate) const DEADLINE_LONG: Duration = Duration::from_secs(80);

@@ -1,14 +1,12 @@
 //! Tokens, generations, and messages that are not ours.
 
-use std::time::Duration;
-
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use saga_core::id::{MessageId, SagaId};
 use saga_core::port::{SettleError, Settlement, Transport};
 use uuid::Uuid;
 
-use crate::common::{acks, envelopes, is_silent, place, publish, reader, receive, rounds};
+use crate::common::{PATIENCE, acks, envelopes, is_silent, place, publish, reader, receive, rounds};
 
 /// The same tag means another message on the next channel.
 #[tokio::test]
@@ -151,7 +149,7 @@ async fn reading_goes_on_when_a_deleted_queue_is_declared_again() {
     let (client, here) = place.client("deleted").await;
     let mut reader = reader(&client, &here, 10).await;
     place.raw().await.delete(&here).await;
-    let ended = tokio::time::timeout(Duration::from_secs(5), reader.receive(1)).await;
+    let ended = tokio::time::timeout(PATIENCE, reader.receive(1)).await;
     assert!(ended.unwrap().unwrap_err().is_temporary());
     client.declare(std::slice::from_ref(&here)).await.unwrap();
     publish(&client, &envelopes(&here, 1)).await;

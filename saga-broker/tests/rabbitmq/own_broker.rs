@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saga_broker::rabbitmq::RabbitMq;
-use saga_core::port::{IdSource, PublishError, RandomIds, Transport};
+use saga_core::port::{IdSource, PUBLISH_DEADLINE, PublishError, RandomIds, Transport};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::common::{
-    Place, acks, assert_all_arrive, envelope, envelopes, publish, publish_for_ever, reader, receive, rounds,
+    PATIENCE, Place, acks, assert_all_arrive, envelope, envelopes, publish, publish_for_ever, reader,
+    receive, rounds,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +36,7 @@ async fn an_alarm_stops_publishing_quickly_and_reading_not_at_all(broker: &Broke
     assert!(matches!(first[0], Err(PublishError::Unknown(_))), "{first:?}");
     let second = client.publish(&envelopes(&here, 1)).await;
     assert!(matches!(&second[0], Err(PublishError::Temporary(why)) if why.contains("memory")), "{second:?}");
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PUBLISH_DEADLINE, "{:?}", began.elapsed());
 
     let mut reader = reader(&client, &here, 100).await;
     let deliveries = receive(&mut *reader, 100).await;
@@ -43,7 +44,7 @@ async fn an_alarm_stops_publishing_quickly_and_reading_not_at_all(broker: &Broke
 
     broker.control(&["set_vm_memory_high_watermark", "0.4"]);
     let publishing = async { while client.publish(&envelopes(&here, 1)).await[0].is_err() {} };
-    timeout(Duration::from_secs(10), publishing).await.expect("publishing goes on after the alarm");
+    timeout(PATIENCE, publishing).await.expect("publishing goes on after the alarm");
 }
 
 async fn a_message_that_only_the_broker_finds_too_large_fails_alone(broker: &Broker, place: &Place) {
@@ -61,7 +62,7 @@ async fn a_message_that_only_the_broker_finds_too_large_fails_alone(broker: &Bro
             }
         }
     };
-    let results = timeout(Duration::from_secs(10), publishing).await.expect("the others are published");
+    let results = timeout(PATIENCE, publishing).await.expect("the others are published");
     for (number, result) in results.iter().enumerate() {
         assert_eq!(matches!(result, Err(PublishError::Permanent(_))), number == 7, "{number}: {result:?}");
         assert_eq!(result.is_ok(), number != 7, "{number}: {result:?}");

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use saga_broker::rabbitmq::RabbitMq;
 use saga_core::id::Destination;
-use saga_core::port::{PublishError, SettleError, Transport};
+use saga_core::port::{PUBLISH_DEADLINE, PublishError, SettleError, Transport};
 use saga_testkit::Toward;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::common::{
-    acks, assert_all_arrive, envelopes, place, publish, publish_for_ever, reader, receive, rounds,
+    DEADLINE_LONG, PATIENCE, acks, assert_all_arrive, envelopes, place, publish, publish_for_ever, reader,
+    receive, rounds,
 };
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn wrong_credentials_are_told_at_once_and_do_not_end_the_attempts() {
     let url = format!("amqp://nobody:wrong@{}/%2f", place.proxy.address());
     let client = RabbitMq::new(saga_broker::rabbitmq::RabbitMqConfig::new(&url).unwrap());
     let here = place.unique("stranger");
-    let declared = timeout(Duration::from_secs(5), client.declare(std::slice::from_ref(&here))).await;
+    let declared = timeout(PUBLISH_DEADLINE * 4 / 5, client.declare(std::slice::from_ref(&here))).await;
     assert!(!declared.unwrap().unwrap_err().is_temporary());
     let results = client.publish(&envelopes(&here, 1)).await;
     assert!(matches!(results[0], Err(PublishError::Temporary(_))), "credentials can be mended: {results:?}");
@@ -54,7 +55,7 @@ async fn confirms_that_are_swallowed_cost_one_deadline_each() {
         place.proxy.stall(Toward::Client);
         let began = Instant::now();
         let results = client.publish(&envelopes(&here, 3)).await;
-        assert!(began.elapsed() < IMPATIENT + Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(began.elapsed() < PUBLISH_DEADLINE, "{:?}", began.elapsed());
         assert!(results.iter().all(|result| matches!(result, Err(PublishError::Unknown(_)))), "{results:?}");
         place.proxy.resume();
     }
@@ -65,8 +66,8 @@ async fn confirms_that_are_swallowed_cost_one_deadline_each() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishing_under_load_over_many_cuts_never_hangs_and_loses_nothing_confirmed() {
     let place = place!();
-    let (client, here) = place.client("load").await;
-    let client = Arc::new(client);
+    let (_, here) = place.client("load").await;
+    let client = Arc::new(RabbitMq::new(place.config().deadline(DEADLINE_LONG)));
     let (progress, mut confirmed_batches) = watch::channel(0);
     let publishers: Vec<_> = (0..4)
         .map(|_| tokio::spawn(publish_for_ever(client.clone(), here.clone(), progress.clone())))
@@ -74,7 +75,7 @@ async fn publishing_under_load_over_many_cuts_never_hangs_and_loses_nothing_conf
     for cut in 0..rounds(60, 600) {
         // Each connection confirms something before it is cut, and is cut at another moment after that.
         confirmed_batches.mark_unchanged();
-        let confirming = timeout(Duration::from_secs(8), confirmed_batches.changed());
+        let confirming = timeout(PATIENCE, confirmed_batches.changed());
         confirming.await.expect("a cut costs most of a deadline, or more").unwrap();
         tokio::time::sleep(Duration::from_micros(cut as u64 * 1300 % 20_000)).await;
         place.proxy.cut_all();
@@ -92,7 +93,8 @@ async fn publishing_under_load_over_many_cuts_never_hangs_and_loses_nothing_conf
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_while_channels_are_being_opened_does_not_cost_a_deadline() {
     let place = place!();
-    let (client, here) = place.client("opening").await;
+    let (_, here) = place.client("opening").await;
+    let client = RabbitMq::new(place.config().deadline(DEADLINE_LONG));
     for round in 0..rounds(80, 1000) {
         let known = place.proxy.connections();
         place.proxy.cut_all();
@@ -106,7 +108,7 @@ async fn a_cut_while_channels_are_being_opened_does_not_cost_a_deadline() {
             place.proxy.cut_all();
         };
         let both = async { tokio::join!(publishing, cutting) };
-        timeout(Duration::from_secs(8), both).await.expect("a cut costs a whole deadline");
+        timeout(PATIENCE, both).await.expect("a cut costs a whole deadline");
     }
     place.sweep().await;
 }
@@ -126,7 +128,7 @@ async fn settling_and_declaring_into_silence_end_within_their_deadline() {
     let settled = reader.settler().settle(&acks(&deliveries)).await;
     assert!(settled.iter().all(|result| matches!(result, Ok(()) | Err(SettleError::Lost))), "{settled:?}");
     assert!(client.declare(std::slice::from_ref(&here)).await.unwrap_err().is_temporary());
-    assert!(began.elapsed() < IMPATIENT * 2 + Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PUBLISH_DEADLINE, "{:?}", began.elapsed());
 
     place.proxy.resume();
     publish_when_back(&client, &here).await;
@@ -136,7 +138,7 @@ async fn settling_and_declaring_into_silence_end_within_their_deadline() {
 
 async fn publish_when_back(client: &RabbitMq, here: &Destination) {
     let publishing = async { while client.publish(&envelopes(here, 1)).await[0].is_err() {} };
-    timeout(Duration::from_secs(5), publishing).await.expect("publishing recovers");
+    timeout(PATIENCE, publishing).await.expect("publishing recovers");
 }
 
 #[tokio::test]
