@@ -78,7 +78,7 @@ async fn dropping_a_subscription_does_not_wait_for_its_group() {
     let began = Instant::now();
     drop(subscription);
     drop(transport);
-    assert!(began.elapsed() < Duration::from_secs(5), "a thread of the runtime stood still");
+    assert!(began.elapsed() < PATIENCE / 2, "a thread of the runtime stood still");
 }
 
 #[tokio::test(flavor = "multi_thread")]
