@@ -42,6 +42,8 @@ pub(super) struct Saga {
     pub(super) data: Vec<u8>,
     pub(super) parked: Option<String>,
     pub(super) key: Option<String>,
+    /// Of the definition that it runs.
+    pub(super) fingerprint: Uuid,
 }
 
 /// A row of `saga.journal`.
@@ -96,7 +98,7 @@ where
 type LedgerRow = (Uuid, String, i64);
 type FenceRow = (Uuid, String, String);
 type OrderRow = (Uuid, Uuid, String, i64, String);
-type SagaRow = (Uuid, i64, String, Vec<u8>, Vec<u8>, Option<String>, Option<String>);
+type SagaRow = (Uuid, i64, String, Vec<u8>, Vec<u8>, Option<String>, Option<String>, Uuid);
 type JournalRow = (Uuid, i64, Vec<u8>, i64, String);
 type BookRow = (String, i64, i64, i64, i64);
 
@@ -104,8 +106,8 @@ fn read_order((id, saga, customer, amount, items): OrderRow) -> Order {
     Order { id, saga, customer, amount, items }
 }
 
-fn read_saga((id, version, status, state, data, parked, key): SagaRow) -> (Uuid, Saga) {
-    (id, Saga { version, status, state, data, parked, key })
+fn read_saga((id, version, status, state, data, parked, key, fingerprint): SagaRow) -> (Uuid, Saga) {
+    (id, Saga { version, status, state, data, parked, key, fingerprint })
 }
 
 fn by_saga(rows: Vec<JournalRow>) -> HashMap<Uuid, Vec<Line>> {
@@ -123,8 +125,10 @@ fn read_book((name, opening, free, set_aside, gone): BookRow) -> Book {
 const ORDERS: &str = "SELECT id, saga, customer, amount, items FROM orders";
 
 const SAGAS: &str = "
-SELECT id, version, status, state, data, parked, business_key.key
-FROM saga.instance LEFT JOIN saga.business_key ON business_key.saga = instance.id
+SELECT instance.id, instance.version, status, state, data, parked, business_key.key, definition.fingerprint
+FROM saga.instance
+JOIN saga.definition ON definition.id = instance.definition
+LEFT JOIN saga.business_key ON business_key.saga = instance.id
 ";
 
 const JOURNAL: &str = "
