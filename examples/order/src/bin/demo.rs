@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::Parser;
 use order::client::Client;
 use order::service::{Fatal, run};
+use saga_postgres::sqlx::Postgres;
+use saga_postgres::sqlx::migrate::MigrateDatabase;
 use serde_json::{Value, json};
 
 /// Places an order of every outcome, and prints what became of each
@@ -16,11 +18,17 @@ struct Options {
     /// Where the order service listens
     #[arg(long, env = "ORDER_SERVICE", default_value = "127.0.0.1:8080")]
     order_service: SocketAddr,
+    /// Drop the database of an earlier demo, if there is one, and do nothing else
+    #[arg(long, value_name = "URL")]
+    forget: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let Options { order_service } = Options::parse();
-    run(tell(Client::of(order_service)))
+    let Options { order_service, forget } = Options::parse();
+    match forget {
+        Some(url) => run(async move { Ok(Postgres::force_drop_database(&url).await?) }),
+        None => run(tell(Client::of(order_service))),
+    }
 }
 
 /// The payment service is expected to start a few seconds after this does.
