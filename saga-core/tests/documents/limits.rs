@@ -10,7 +10,7 @@ const LIMITS: [(&str, &str, &str, &str); 15] = [
     ("steps in parallel", "64", "definition/builder.rs", "WIDTH_MAX: usize = 64;"),
     ("names of sagas", "120 ASCII", "id.rs", "NAME_LENGTH_MAX: usize = 120;"),
     ("business key", "200 characters", "id.rs", "KEY_LENGTH_MAX: usize = 200;"),
-    ("message of a fault", "1 KiB", "message/wire.rs", "FAULT_BYTES_MAX: usize = 1024;"),
+    ("message of a fault", "1 KiB", "message/answer.rs", "FAULT_BYTES_MAX: usize = 1024;"),
     (
         "attempts of a command",
         "5, of 10 seconds",
