@@ -6,7 +6,8 @@
 ///
 /// Timers of other definitions are not even looked at: there may be many, for long. An array of places rather than a
 /// join: the planner does not know the limit, and would join with the whole table. A timer that was changed between
-/// the statement's beginning and its lock is not found at its new place, and is due at the next look.
+/// the statement's beginning and its lock is not found at its new place, and is due at the next look. Whether a timer
+/// was put off is told from its new instant, which is a microsecond later, should the grace be as long as the lease.
 pub(crate) const TAKE_DUE: &str = "
 WITH due AS (
     SELECT timer.place
@@ -24,7 +25,7 @@ WITH due AS (
 ), taken AS (
     UPDATE saga.timer
     SET due_at = statement_timestamp() + interval '1 microsecond' * CASE
-            WHEN NOT put_off AND due_at < statement_timestamp() - $7 * interval '1 microsecond' THEN $7
+            WHEN NOT put_off AND due_at < statement_timestamp() - $7 * interval '1 microsecond' THEN $7 + 1
             ELSE $5
         END,
         put_off = put_off OR due_at < statement_timestamp() - $7 * interval '1 microsecond'
