@@ -202,8 +202,8 @@ async fn every_subscriber_is_told_by_a_message_with_the_same_id() {
     assert_eq!(ids[0], ids[1]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_outage_does_not_spend_the_attempts_of_what_was_out() {
+/// A saga that has asked, and the orchestrator that is there again after an hour in which nobody was.
+async fn after_an_outage() -> (MemoryTransport, Orchestrator<MemoryStore>, SagaId) {
     let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
     let start = async || orchestrator_over(store.clone(), transport.connect(), &asking()).await;
     let before = start().await;
@@ -211,6 +211,12 @@ async fn an_outage_does_not_spend_the_attempts_of_what_was_out() {
     drop(before);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let after = start().await;
+    (transport, after, errand)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_does_not_spend_the_attempts_of_what_was_out() {
+    let (transport, after, errand) = after_an_outage().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     transport.publish(&[reply(errand)]).await.remove(0).unwrap();
     assert!(matches!(after.handle(errand).outcome().await.unwrap(), SagaOutcome::<Errand>::Completed(_)));
@@ -221,13 +227,7 @@ async fn an_outage_does_not_spend_the_attempts_of_what_was_out() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_still_missing_after_the_grace_is_given_up() {
-    let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
-    let start = async || orchestrator_over(store.clone(), transport.connect(), &asking()).await;
-    let before = start().await;
-    let errand = before.start(Errand { asks: true }).await.unwrap().id();
-    drop(before);
-    tokio::time::sleep(Duration::from_secs(3600)).await;
-    let after = start().await;
+    let (_transport, after, errand) = after_an_outage().await;
     tokio::time::sleep(Duration::from_secs(35)).await;
     let journal = after.show(errand).await.unwrap().unwrap().journal;
     assert_eq!(journal[1].entry.decision, "outcome of ask unknown, closing it");
