@@ -19,7 +19,7 @@ pub struct Compensating {
 impl Compensating {
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match event {
-            Event::Started => Err(TransitionError::StartedTwice.into()),
+            Event::Started { .. } => Err(TransitionError::StartedTwice.into()),
             Event::Replied { step, direction, attempt, answer } => {
                 let awaited = turn.accept(step, *direction, *attempt, answer)?;
                 self.answered(turn, &awaited, answer)

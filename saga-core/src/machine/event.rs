@@ -10,7 +10,10 @@ use crate::message::{Answer, Payload};
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The saga began. Only ever the first line of a journal.
-    Started,
+    Started {
+        /// What it began with.
+        data: Payload,
+    },
     /// A participant answered.
     Replied {
         /// The step that asked.

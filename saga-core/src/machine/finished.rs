@@ -42,7 +42,7 @@ fn ended(turn: &Turn<'_>, event: &Event) -> Moved {
         Event::Signalled { step, signal } => {
             Err(signals::too_late(&turn.before.state, step, signal, TransitionError::Ended))
         }
-        Event::Started => Err(TransitionError::StartedTwice.into()),
+        Event::Started { .. } => Err(TransitionError::StartedTwice.into()),
         Event::Cancel { .. } | Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => {
             Err(TransitionError::Ended.into())
         }

@@ -46,7 +46,7 @@ impl Parked {
 
     fn leave(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match (event, self.backward()) {
-            (Event::Started, _) => Err(TransitionError::StartedTwice.into()),
+            (Event::Started { .. }, _) => Err(TransitionError::StartedTwice.into()),
             (Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. }, _)
             | (Event::Signalled { .. }, _) => Err(Ignored::Parked.into()),
             (Event::Cancel { reason }, None) => running::cancel(turn, reason),

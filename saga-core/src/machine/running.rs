@@ -18,7 +18,7 @@ pub struct Running {
 impl Running {
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match event {
-            Event::Started => Err(TransitionError::StartedTwice.into()),
+            Event::Started { .. } => Err(TransitionError::StartedTwice.into()),
             Event::Replied { step, direction, attempt, answer } => {
                 let awaited = turn.accept(step, *direction, *attempt, answer)?;
                 answered(turn, &awaited, answer)

@@ -263,7 +263,7 @@ fn told(event: &Event, decision: &Decision) -> String {
 /// What happened, in a few words.
 fn name(event: &Event) -> String {
     match event {
-        Event::Started => "started".into(),
+        Event::Started { .. } => "started".into(),
         Event::Replied { step, direction, answer, .. } => {
             format!("{direction} {step} is answered with {}", described(answer))
         }

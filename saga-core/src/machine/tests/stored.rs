@@ -215,7 +215,10 @@ fn every_kind_of_event_and_answer_has_its_line_in_the_golden_journal() {
     let answers = golden.iter().filter_map(|event| match event {
         Event::Replied { answer, .. } => Some(answer.name()),
         Event::Signalled { .. } => None,
-        Event::Started | Event::TimerDue { .. } | Event::Undeliverable { .. } | Event::Cancel { .. } => None,
+        Event::Started { .. }
+        | Event::TimerDue { .. }
+        | Event::Undeliverable { .. }
+        | Event::Cancel { .. } => None,
         Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => None,
     });
     assert_eq!(answers.collect::<std::collections::BTreeSet<_>>().len(), super::table::ANSWER_KINDS);

@@ -8,7 +8,7 @@ use super::contract::{Approval, Order, approved_order, closing_order, order, pic
 use crate::definition::Role;
 use crate::id::Direction;
 use crate::machine::{Applied, Event, Status, StepState};
-use crate::message::{Answer, FaultKind};
+use crate::message::{Answer, FaultKind, Payload};
 
 /// A column: a saga, and the step that the events are about.
 pub(super) struct Stance {
@@ -179,7 +179,7 @@ pub(super) fn stances() -> Vec<Stance> {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows = vec![plain("started", |_| Event::Started)];
+    let mut rows = vec![plain("started", |_| Event::Started { data: Payload::default() })];
     for direction in Direction::ALL {
         rows.extend(answers().into_iter().flat_map(|answer| replies(direction, &answer)));
     }
@@ -253,7 +253,7 @@ pub(super) fn answers() -> [Answer; ANSWER_KINDS] {
 /// until it has a row.
 pub(super) fn event_kind(event: &Event) -> usize {
     match event {
-        Event::Started => 0,
+        Event::Started { .. } => 0,
         Event::Replied { .. } => 1,
         Event::TimerDue { .. } => 2,
         Event::Undeliverable { .. } => 3,
@@ -332,7 +332,10 @@ fn every_event_and_every_answer_in_every_direction_has_a_row() {
             Some(*direction as usize * ANSWER_KINDS + answer_kind(answer))
         }
         Event::Signalled { .. } => None,
-        Event::Started | Event::TimerDue { .. } | Event::Undeliverable { .. } | Event::Cancel { .. } => None,
+        Event::Started { .. }
+        | Event::TimerDue { .. }
+        | Event::Undeliverable { .. }
+        | Event::Cancel { .. } => None,
         Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => None,
     });
     assert_eq!(distinct(replies), Vec::from_iter(0..Direction::ALL.len() * ANSWER_KINDS));

@@ -17,6 +17,7 @@ use super::registry::Registry;
 use crate::definition::Plan;
 use crate::id::{Destination, SagaId, StepName};
 use crate::machine::{Event, Instance, StateError, Status, Stored};
+use crate::message::Payload;
 use crate::policy::{Backoff, Timestamp};
 use crate::port::{
     Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, StoreError, TimerChange,
@@ -451,7 +452,8 @@ fn park_as_it_is<'a>(
 ) -> Commit {
     let reason: String = why.chars().filter(|c| *c != '\0').collect();
     let event = arrivals.next().map(|arrival| &arrival.event);
-    let event = event.unwrap_or(&Event::Started);
+    let nothing = Event::Started { data: Payload::default() };
+    let event = event.unwrap_or(&nothing);
     Commit {
         id: before.id,
         change: Change::Move { expected: before.version },

@@ -50,7 +50,7 @@ pub(super) fn begin(with: &Folding<'_>, begin: &Begin) -> Result<(Commit, Instan
     let transition =
         machine::start(&begin.plan, begin.id, begin.data.clone(), begin.trace.clone(), with.now)?;
     let mut fold = Fold::over(with, transition.next.clone());
-    fold.add(&Event::Started, transition);
+    fold.add(&Event::Started { data: begin.data.clone() }, transition);
     let definition = begin.plan.reference().clone();
     let commit =
         fold.commit(Change::Start(Start { definition, key: begin.key.clone(), input: begin.input() }));
