@@ -6,6 +6,8 @@ CREATE TABLE stock (
     opening   bigint NOT NULL,
     available bigint NOT NULL,
     shipped   bigint NOT NULL DEFAULT 0,
+    -- It is also the key under which a saga ships the item.
+    CONSTRAINT stock_item_is_key CHECK (item ~ '^[A-Za-z0-9._-]{1,100}$'),
     CONSTRAINT stock_available_range CHECK (available BETWEEN 0 AND opening),
     CONSTRAINT stock_shipped_range CHECK (shipped BETWEEN 0 AND opening)
 );
@@ -24,8 +26,10 @@ CREATE INDEX reservation_order ON reservation (order_id);
 CREATE TABLE ledger (
     order_id uuid        NOT NULL,
     effect   text        NOT NULL,
+    item     text,
     at       timestamptz NOT NULL DEFAULT statement_timestamp(),
-    CONSTRAINT ledger_effect_known CHECK (effect IN ('reserve', 'release', 'ship'))
+    CONSTRAINT ledger_effect_known CHECK (effect IN ('reserve', 'release', 'ship')),
+    CONSTRAINT ledger_ships_items CHECK ((effect = 'ship') = (item IS NOT NULL))
 );
 
 -- Handlers fail for the faulty ones, if the service is told to let them.

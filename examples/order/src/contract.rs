@@ -81,15 +81,17 @@ impl Command for ReleaseStock {
 
 impl Undoes<ReserveStock> for ReleaseStock {}
 
-/// Sends out the goods that are set aside for an order.
+/// Sends out one item of the goods that are set aside for an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShipOrder {
+pub struct ShipItem {
     /// The order.
     pub order: OrderId,
+    /// What the item is called in the catalogue.
+    pub item: String,
 }
 
-impl Command for ShipOrder {
-    const TYPE: &'static str = "inventory.ship.v1";
+impl Command for ShipItem {
+    const TYPE: &'static str = "inventory.ship-item.v1";
     type Participant = Inventory;
     type Reply = ();
     type Refusal = ();

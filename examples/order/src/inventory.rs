@@ -3,9 +3,9 @@
 use saga_core::message::Fault;
 use saga_core::runtime::{Handle, Handled, Reply, Service, Undo, service};
 use saga_postgres::Tx;
-use saga_postgres::sqlx;
+use saga_postgres::sqlx::{self, postgres::PgQueryResult};
 
-use crate::contract::{Inventory, Item, OrderId, OutOfStock, ReleaseStock, ReserveStock, ShipOrder};
+use crate::contract::{Inventory, Item, OrderId, OutOfStock, ReleaseStock, ReserveStock, ShipItem};
 use crate::faults::Faults;
 
 /// Handles the commands of the inventory service.
@@ -18,7 +18,7 @@ pub fn handlers(faults: Faults) -> Service<Inventory, Stock, Tx> {
     service(Stock { faults })
         .handle::<ReserveStock>()
         .undo::<ReserveStock, ReleaseStock>()
-        .handle::<ShipOrder>()
+        .handle::<ShipItem>()
 }
 
 impl Handle<ReserveStock, Tx> for Stock {
@@ -47,20 +47,21 @@ impl Handle<ReserveStock, Tx> for Stock {
 
 impl Undo<ReserveStock, ReleaseStock, Tx> for Stock {
     async fn undo(&self, command: ReleaseStock, (): (), tx: &mut Tx) -> Result<(), Fault> {
-        move_reserved(RELEASE, command.order, tx).await
+        sqlx::query(LOCK_RESERVED).bind(command.order.0).execute(&mut **tx).await?;
+        let released = sqlx::query(RELEASE).bind(command.order.0).execute(&mut **tx).await?;
+        moved(&released, command.order)
     }
 }
 
-impl Handle<ShipOrder, Tx> for Stock {
-    async fn handle(&self, command: ShipOrder, tx: &mut Tx) -> Handled<ShipOrder> {
-        move_reserved(SHIP, command.order, tx).await?;
+impl Handle<ShipItem, Tx> for Stock {
+    async fn handle(&self, ShipItem { order, item }: ShipItem, tx: &mut Tx) -> Handled<ShipItem> {
+        moved(&sqlx::query(SHIP).bind(order.0).bind(item).execute(&mut **tx).await?, order)?;
         Ok(Reply::Done(()))
     }
 }
 
-async fn move_reserved(statement: &'static str, order: OrderId, tx: &mut Tx) -> Result<(), Fault> {
-    sqlx::query(LOCK_RESERVED).bind(order.0).execute(&mut **tx).await?;
-    match sqlx::query(statement).bind(order.0).execute(&mut **tx).await?.rows_affected() {
+fn moved(result: &PgQueryResult, order: OrderId) -> Result<(), Fault> {
+    match result.rows_affected() {
         // The fence calls a handler only while the reservation stands, so this needs a human.
         0 => Err(Fault::permanent(format!("nothing is reserved for order {order}"))),
         _ => Ok(()),
@@ -105,12 +106,12 @@ WITH freed AS (
 UPDATE stock SET available = available + freed.quantity FROM freed WHERE stock.item = freed.item
 ";
 
-/// `$1` the order.
+/// `$1` the order, `$2` the item.
 const SHIP: &str = "
 WITH sent AS (
-    DELETE FROM reservation WHERE order_id = $1 RETURNING item, quantity
+    DELETE FROM reservation WHERE order_id = $1 AND item = $2 RETURNING item, quantity
 ), noted AS (
-    INSERT INTO ledger (order_id, effect) VALUES ($1, 'ship')
+    INSERT INTO ledger (order_id, effect, item) VALUES ($1, 'ship', $2)
 )
 UPDATE stock SET shipped = shipped + sent.quantity FROM sent WHERE stock.item = sent.item
 ";

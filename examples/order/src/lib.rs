@@ -1,7 +1,7 @@
 //! Three services that place orders together: `order` (HTTP API and orchestrator), `payment` and `inventory`.
 //!
 //! ```text
-//!  POST /orders ──▶ order ──── reserve-stock, ship-order ───▶ inventory ──▶ stock, reservations
+//!  POST /orders ──▶ order ──── reserve-stock, ship-item ────▶ inventory ──▶ stock, reservations
 //!                     │ ▲ ◀────────── replies ──────────────────┘
 //!                     │ │
 //!                     │ └◀────────── replies ──────────────── payment ───▶ accounts, holds

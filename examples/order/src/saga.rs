@@ -1,16 +1,17 @@
-//! The saga: reserve, authorize, wait for a manager if it is much, capture (the point of no return), ship.
+//! The saga: reserve and authorize at once, wait for a manager if it is much, capture (the point of no return), ship
+//! item by item.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use saga_core::definition::DefinitionError;
 use saga_core::policy::Retry;
-use saga_core::{Compensate, Definition, Outcome, Retriable, Saga, Signal, Step, saga};
+use saga_core::{Compensate, Definition, Each, Outcome, RetriableEach, Saga, Signal, Step, saga};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::contract::{
-    AuthorizePayment, Authorized, CapturePayment, Item, OrderId, ReleaseStock, ReserveStock, ShipOrder,
+    AuthorizePayment, Authorized, CapturePayment, Item, OrderId, ReleaseStock, ReserveStock, ShipItem,
     VoidPayment,
 };
 
@@ -35,13 +36,12 @@ impl Saga for PlaceOrder {
 
 /// The definition. Its retry options do not belong to its version, so they may be changed at any time.
 pub fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
-    saga(2)
-        .step::<ReserveStock>()
-        .step::<AuthorizePayment>()
+    saga(3)
+        .parallel::<(ReserveStock, AuthorizePayment)>()
         .wait::<Decision>()
         .when(|order| order.amount >= DECIDED_FROM)
         .pivot::<CapturePayment>()
-        .then::<ShipOrder>()
+        .then_for_each::<ShipItem>()
         .build()
 }
 
@@ -132,11 +132,15 @@ impl Step<PlaceOrder> for CapturePayment {
     }
 }
 
-impl Step<PlaceOrder> for ShipOrder {
-    const NAME: &'static str = "ship-order";
+impl Each<PlaceOrder> for ShipItem {
+    const NAME: &'static str = "ship-item";
 
-    fn command(order: &PlaceOrder) -> Self {
-        ShipOrder { order: order.order }
+    fn items(order: &PlaceOrder) -> Vec<String> {
+        order.items.iter().map(|item| item.name.clone()).collect()
+    }
+
+    fn command(order: &PlaceOrder, item: &str) -> Self {
+        ShipItem { order: order.order, item: item.to_owned() }
     }
 
     fn retry() -> Retry {
@@ -144,7 +148,7 @@ impl Step<PlaceOrder> for ShipOrder {
     }
 }
 
-impl Retriable<PlaceOrder> for ShipOrder {}
+impl RetriableEach<PlaceOrder> for ShipItem {}
 
 /// Sets how long a step waits for its answer, for the whole process, before its first saga. Ten seconds otherwise.
 pub fn set_step_timeout(timeout: Duration) {

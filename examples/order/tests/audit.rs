@@ -107,7 +107,7 @@ const DOCTORED: &[(Place, &str, &str)] = &[
     (
         Place::Order,
         "INSERT INTO saga.timer (saga, step, due_at, attempt, definition, direction)
-         SELECT id, 'ship-order', now(), 1, definition, 'do' FROM saga.instance LIMIT 1",
+         SELECT id, 'capture-payment', now(), 1, definition, 'do' FROM saga.instance LIMIT 1",
         LEFT,
     ),
     (Place::Payment, "DELETE FROM ledger WHERE effect = 'void'", AS_IT_SAYS),

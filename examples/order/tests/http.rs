@@ -20,12 +20,16 @@ async fn an_order_is_accepted_at_an_address_that_shows_its_state_and_timeline() 
     let order = world.until(&address, "completed").await;
     assert_eq!((&order["customer"], &order["amount"]), (&json!("ada"), &json!(1999)));
     assert_eq!(order["items"], json!([{ "name": "pen", "quantity": 2 }]));
-    let events: Vec<_> =
-        order["timeline"].as_array().unwrap().iter().map(|line| line["event"].clone()).collect();
+    let line = |line: &Value| line["event"].as_str().unwrap().to_owned();
+    let events: Vec<_> = order["timeline"].as_array().unwrap().iter().map(line).collect();
+    let [first, second] = match events[1].starts_with("reserve") {
+        true => ["reserve-stock", "authorize-payment"],
+        false => ["authorize-payment", "reserve-stock"],
+    };
     let expected = [
         "started",
-        "reserve-stock done, next step sent",
-        "authorize-payment done, next step sent",
+        &format!("{first} done"),
+        &format!("{second} done, next step sent"),
         "capture-payment done, next step sent",
         "completed",
     ];
@@ -132,7 +136,7 @@ async fn a_parked_order_is_seen_and_released_by_an_operator_with_a_reason() {
     let verb = async |verb: &str, body: Value| world.post(&format!("{saga}/{verb}"), &body).await;
     assert_eq!(verb("compensate", json!({})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(verb("compensate", json!({ "reason": " " })).await.0, StatusCode::UNPROCESSABLE_ENTITY);
-    let not_awaited = json!({ "reason": "r", "step": "ship-order", "done": true });
+    let not_awaited = json!({ "reason": "r", "step": "capture-payment", "done": true });
     assert_eq!(verb("resolve", not_awaited).await.0, StatusCode::CONFLICT);
     assert_eq!(verb("retry", json!({ "reason": "the scale is mended" })).await.1["status"], "running");
     world.until(&address, "needs attention").await;

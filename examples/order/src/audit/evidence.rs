@@ -15,7 +15,7 @@ pub(super) struct Evidence {
     pub(super) journals: HashMap<Uuid, Vec<Line>>,
     /// Fence states by saga and step.
     pub(super) fence: HashMap<(Uuid, String), String>,
-    /// How often each effect was noted, by order and effect.
+    /// How often each effect was noted, by order and effect; `ship pen` is that of shipping pens.
     pub(super) ledger: HashMap<(Uuid, String), i64>,
     /// Orders for which something is set aside, and what.
     pub(super) held: Vec<(Uuid, String)>,
@@ -66,8 +66,8 @@ pub(super) struct Book {
 /// Reads all of it.
 pub(super) async fn gather(databases: &mut Databases) -> Result<Evidence, sqlx::Error> {
     let Databases { order, payment, inventory } = databases;
-    let mut ledger = rows::<LedgerRow>(payment, LEDGER).await?;
-    ledger.extend(rows::<LedgerRow>(inventory, LEDGER).await?);
+    let mut ledger = rows::<LedgerRow>(payment, PAYMENT_LEDGER).await?;
+    ledger.extend(rows::<LedgerRow>(inventory, INVENTORY_LEDGER).await?);
     let mut fence = rows::<FenceRow>(payment, FENCE).await?;
     fence.extend(rows::<FenceRow>(inventory, FENCE).await?);
     let mut held = rows(payment, HOLDS).await?;
@@ -138,7 +138,11 @@ FROM saga.journal ORDER BY saga, version
 
 const FENCE: &str = "SELECT saga, step, state FROM saga.fence";
 
-const LEDGER: &str = "SELECT order_id, effect, count(*) FROM ledger GROUP BY order_id, effect";
+const PAYMENT_LEDGER: &str = "SELECT order_id, effect, count(*) FROM ledger GROUP BY order_id, effect";
+
+const INVENTORY_LEDGER: &str = "
+SELECT order_id, concat_ws(' ', effect, item), count(*) FROM ledger GROUP BY order_id, effect, item
+";
 
 const HOLDS: &str = "SELECT order_id, format('%s cents of %s', amount, customer) FROM hold";
 

@@ -94,12 +94,11 @@ fn doubled(evidence: &Evidence) -> Vec<String> {
         .filter(|(_, times)| **times > 1)
         .map(|((order, effect), times)| format!("order {order}: {effect} happened {times} times"))
         .collect();
-    let orders = evidence.ledger.keys().map(|(order, _)| *order).collect::<std::collections::BTreeSet<_>>();
-    for order in orders {
-        let undone_only =
-            STEPS.iter().filter(|step| step.undone(evidence, order) > step.done(evidence, order));
+    for order in &evidence.orders {
+        let steps = steps(order).into_iter();
+        let undone_only = steps.filter(|step| step.undone(evidence, order) > step.done(evidence, order));
         found.extend(
-            undone_only.map(|step| format!("order {order}: {} was taken back, and not done", step.name)),
+            undone_only.map(|step| format!("order {}: {} was taken back, and not done", order.id, step.name)),
         );
     }
     found
@@ -108,8 +107,8 @@ fn doubled(evidence: &Evidence) -> Vec<String> {
 fn lying_sagas(evidence: &Evidence) -> Vec<String> {
     let mut found = Vec::new();
     for (order, saga) in orders_with_sagas(evidence) {
-        for step in &STEPS {
-            let (done, undone) = (step.done(evidence, order.id), step.undone(evidence, order.id));
+        for step in steps(order) {
+            let (done, undone) = (step.done(evidence, order), step.undone(evidence, order));
             let as_it_says = match saga.status.as_str() {
                 "completed" => (done, undone) == (1, 0),
                 "compensated" => done == undone,
@@ -131,12 +130,13 @@ fn lying_fences(evidence: &Evidence) -> Vec<String> {
     let orders = orders_by_saga(evidence);
     let mut found = Vec::new();
     for ((saga, name), state) in &evidence.fence {
-        let (Some(order), Some(step)) = (orders.get(saga), STEPS.iter().find(|step| step.name == name))
-        else {
+        let order = orders.get(saga);
+        let step = order.and_then(|order| steps(order).into_iter().find(|step| step.name == *name));
+        let (Some(order), Some(step)) = (order, step) else {
             found.push(format!("a fence row is for {name} of saga {saga}, which no order has"));
             continue;
         };
-        let noted = (step.done(evidence, order.id), step.undone(evidence, order.id));
+        let noted = (step.done(evidence, order), step.undone(evidence, order));
         let expected = match state.as_str() {
             "applied" => (1, 0),
             "compensated" => (1, 1),
@@ -151,13 +151,15 @@ fn lying_fences(evidence: &Evidence) -> Vec<String> {
 }
 
 fn unfenced(evidence: &Evidence) -> impl Iterator<Item = String> {
-    let sagas: HashMap<Uuid, Uuid> = evidence.orders.iter().map(|order| (order.id, order.saga)).collect();
-    evidence.ledger.keys().filter_map(move |(order, effect)| {
-        let step = STEPS.iter().find(|step| step.effect == effect || step.undo == Some(effect))?;
-        let saga = sagas.get(order).copied().unwrap_or_default();
-        let is_fenced = evidence.fence.contains_key(&(saga, step.name.to_owned()));
-        (!is_fenced).then(|| format!("order {order}: {effect} happened without a fence row"))
-    })
+    let orders: HashMap<Uuid, &Order> = evidence.orders.iter().map(|order| (order.id, order)).collect();
+    let is_fenced = move |id: &Uuid, effect: &str| {
+        let order = orders.get(id)?;
+        let step =
+            steps(order).into_iter().find(|step| step.effect == effect || step.undo == Some(effect))?;
+        evidence.fence.get(&(order.saga, step.name))
+    };
+    let unfenced = evidence.ledger.keys().filter(move |(order, effect)| is_fenced(order, effect).is_none());
+    unfenced.map(|(order, effect)| format!("order {order}: {effect} happened without a fence row"))
 }
 
 fn still_held(evidence: &Evidence) -> Vec<String> {
@@ -168,7 +170,7 @@ fn lost_or_made(evidence: &Evidence) -> Vec<String> {
     let (mut paid, mut shipped) = (BTreeMap::<&str, i64>::new(), BTreeMap::<String, i64>::new());
     for (order, _) in orders_with_sagas(evidence).filter(|(_, saga)| saga.status == "completed") {
         *paid.entry(&order.customer).or_default() += order.amount;
-        for Item { name, quantity } in serde_json::from_str::<Vec<Item>>(&order.items).unwrap_or_default() {
+        for Item { name, quantity } in items(order) {
             *shipped.entry(name).or_default() += quantity;
         }
     }
@@ -206,28 +208,38 @@ fn orders_with_sagas(evidence: &Evidence) -> impl Iterator<Item = (&Order, &Saga
 
 /// A step, and what its participant's ledger calls it.
 struct Step {
-    name: &'static str,
-    effect: &'static str,
+    name: String,
+    effect: String,
     undo: Option<&'static str>,
 }
 
 impl Step {
-    fn done(&self, evidence: &Evidence, order: Uuid) -> i64 {
-        times(evidence, order, self.effect)
+    fn done(&self, evidence: &Evidence, order: &Order) -> i64 {
+        times(evidence, order, &self.effect)
     }
 
-    fn undone(&self, evidence: &Evidence, order: Uuid) -> i64 {
+    fn undone(&self, evidence: &Evidence, order: &Order) -> i64 {
         self.undo.map_or(0, |undo| times(evidence, order, undo))
     }
 }
 
-fn times(evidence: &Evidence, order: Uuid, effect: &str) -> i64 {
-    evidence.ledger.get(&(order, effect.to_owned())).copied().unwrap_or_default()
+fn times(evidence: &Evidence, order: &Order, effect: &str) -> i64 {
+    evidence.ledger.get(&(order.id, effect.to_owned())).copied().unwrap_or_default()
 }
 
-const STEPS: [Step; 4] = [
-    Step { name: "reserve-stock", effect: "reserve", undo: Some("release") },
-    Step { name: "authorize-payment", effect: "authorize", undo: Some("void") },
-    Step { name: "capture-payment", effect: "capture", undo: None },
-    Step { name: "ship-order", effect: "ship", undo: None },
-];
+/// The steps of an order's saga; its goods are shipped item by item.
+fn steps(order: &Order) -> Vec<Step> {
+    let step = |name: &str, effect: &str, undo| Step { name: name.into(), effect: effect.into(), undo };
+    let ship = |Item { name, .. }| step(&format!("ship-item#{name}"), &format!("ship {name}"), None);
+    let mut steps = vec![
+        step("reserve-stock", "reserve", Some("release")),
+        step("authorize-payment", "authorize", Some("void")),
+        step("capture-payment", "capture", None),
+    ];
+    steps.extend(items(order).into_iter().map(ship));
+    steps
+}
+
+fn items(order: &Order) -> Vec<Item> {
+    serde_json::from_str(&order.items).unwrap_or_default()
+}

@@ -35,8 +35,9 @@ fn main() -> ExitCode {
 async fn tell(client: Client) -> Result<(), Fatal> {
     let late = order("ada", 1999, "pen", 2);
     show(&client, "An order is placed while the payment service is down", &late, "completed").await?;
-    let healthy = order("ada", 4550, "lamp", 1);
-    show(&client, "All services are there", &healthy, "completed").await?;
+    let mut healthy = order("ada", 4550, "lamp", 1);
+    healthy["items"] = json!([{ "name": "lamp", "quantity": 1 }, { "name": "pen", "quantity": 2 }]);
+    show(&client, "All services are there, and each item is shipped", &healthy, "completed").await?;
     let poor = order("bob", 4550, "lamp", 1);
     show(&client, "The customer has not enough money", &poor, "cancelled").await?;
     let out_of_stock = order("ada", 990_000, "piano", 2);
