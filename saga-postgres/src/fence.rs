@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::error::{Failure, without_effect};
 use crate::pool::{Pool, Statement};
-use crate::row::{micros, read, read_count, read_time};
+use crate::row::{micros, read, read_count, read_now};
 use crate::table::{fence, fence_run};
 use crate::transaction::Tx;
 
@@ -61,6 +61,7 @@ impl PgFence {
                 tx.placed[position as usize - 1] = true;
             }
         }
+        tx.began = read_now(&rows)?;
         Ok(())
     }
 
@@ -142,11 +143,8 @@ impl Fence for PgFence {
         Ok(())
     }
 
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        let rows =
-            self.database.fetch(self.database.statement(fence_run::NOW)).await.map_err(without_effect)?;
-        let now = rows.first().map(|row| read_time(row, "now")).transpose()?;
-        Ok(now.unwrap_or_default())
+    fn began(&self, tx: &Tx) -> Timestamp {
+        tx.began
     }
 }
 

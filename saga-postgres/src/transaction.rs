@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use saga_core::policy::Timestamp;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::error::{Failure, without_effect};
@@ -24,6 +25,8 @@ pub struct Tx {
     pub(crate) placed: Vec<bool>,
     /// Postgres's id of this transaction, as text.
     pub(crate) xid: String,
+    /// Postgres's time when rows were placed.
+    pub(crate) began: Timestamp,
 }
 
 impl Tx {
@@ -34,7 +37,8 @@ impl Tx {
         let text = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle_ms}");
         match lease.run(AssertSqlSafe(text)).await.map_err(without_effect) {
             Ok(()) => {
-                Ok(Tx { lease: Some(lease), has_savepoint: false, placed: Vec::new(), xid: String::new() })
+                let (placed, xid, began) = (Vec::new(), String::new(), Timestamp::default());
+                Ok(Tx { lease: Some(lease), has_savepoint: false, placed, xid, began })
             }
             Err(failure) => {
                 lease.discard();

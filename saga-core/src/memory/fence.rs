@@ -58,6 +58,7 @@ struct Contents<D> {
 pub struct MemoryTx<D> {
     stored: OwnedMutexGuard<Contents<D>>,
     keys: Vec<FenceKey>,
+    began: Timestamp,
     data: D,
     mark: Option<D>,
 }
@@ -144,7 +145,8 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
         }
         let stored = self.contents.clone().lock_owned().await;
         let states = keys.iter().map(|key| stored.rows.get(key).cloned()).collect();
-        let tx = MemoryTx { data: stored.data.clone(), keys: keys.to_vec(), mark: None, stored };
+        let (data, began) = (stored.data.clone(), self.clock.now());
+        let tx = MemoryTx { stored, keys: keys.to_vec(), began, data, mark: None };
         Ok((tx, states))
     }
 
@@ -198,8 +200,8 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
         Ok(())
     }
 
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        Ok(self.clock.now())
+    fn began(&self, tx: &MemoryTx<D>) -> Timestamp {
+        tx.began
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::fence::{FenceKey, FenceState};
+use crate::policy::Timestamp;
 use crate::port::{OutboxRow, StoreError};
 
 /// What one command leaves behind in the transaction that ran it.
@@ -58,6 +59,7 @@ pub trait Fence: Send + Sync + 'static {
     /// Forgets the counts of keys whose run came to an end.
     async fn forget_runs(&self, keys: &[FenceKey]) -> Result<(), StoreError>;
 
-    /// The database's present time, for commands with a date past which they are not run.
-    async fn now(&self) -> Result<crate::policy::Timestamp, StoreError>;
+    /// The database's time when the transaction looked for its rows, for commands with a date past which they are not
+    /// run. No clock but the one that rows are deleted by, so that no row is gone before its command is out of date.
+    fn began(&self, tx: &Self::Tx) -> Timestamp;
 }

@@ -1,7 +1,7 @@
 //! The table `fence`.
 
 /// Inserts a row for each of the keys `$1`, `$2`, `$3` (sagas, steps, participants) that has none, in their order, and
-/// returns the id of the transaction with each key that got one; with none, if all had rows.
+/// returns the transaction's id and the time with each key that got one; with none, if all had rows.
 ///
 /// Waits for a transaction that has inserted one of them and not ended.
 pub(crate) const PLACE: &str = "
@@ -13,7 +13,8 @@ WITH placed AS (
     ON CONFLICT DO NOTHING
     RETURNING saga, step, participant
 )
-SELECT pg_current_xact_id()::text AS xid, position
+SELECT pg_current_xact_id()::text AS xid, position,
+    (extract(epoch FROM statement_timestamp()) * 1000000)::int8 AS now
 FROM (SELECT) AS once
 LEFT JOIN (
     SELECT key.position

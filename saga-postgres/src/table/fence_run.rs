@@ -22,6 +22,3 @@ DELETE FROM saga.fence_run
 USING unnest($1::uuid[], $2::text[], $3::text[]) AS key (saga, step, participant)
 WHERE fence_run.saga = key.saga AND fence_run.step = key.step AND fence_run.participant = key.participant
 ";
-
-/// The database's time.
-pub(crate) const NOW: &str = "SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::int8 AS now";

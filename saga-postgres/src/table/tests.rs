@@ -14,7 +14,7 @@ const FILES: [(&str, &str, &[&str]); 8] = [
         &[definition::ADD, definition::LOCK_CHANGED, definition::IN_USE, definition::REPLACE_FINGERPRINT],
     ),
     ("fence", include_str!("fence.rs"), &[fence::PLACE, fence::LOCK, fence::RECORD]),
-    ("fence_run", include_str!("fence_run.rs"), &[fence_run::COUNT, fence_run::FORGET, fence_run::NOW]),
+    ("fence_run", include_str!("fence_run.rs"), &[fence_run::COUNT, fence_run::FORGET]),
     ("held", include_str!("held.rs"), &[held::KEEP, held::READ, held::DROP]),
     (
         "instance",

@@ -189,8 +189,11 @@ impl Fence for BrokenFence {
         if self.has(Flaw::NeverForgetsRuns) { Ok(()) } else { self.inner.forget_runs(keys).await }
     }
 
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        if self.has(Flaw::StandsStill) { Ok(Timestamp::default()) } else { self.inner.now().await }
+    fn began(&self, tx: &BrokenTx) -> Timestamp {
+        match &tx.inner {
+            Some(inner) if !self.has(Flaw::StandsStill) => self.inner.began(inner),
+            _ => Timestamp::default(),
+        }
     }
 }
 

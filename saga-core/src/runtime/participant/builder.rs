@@ -114,7 +114,7 @@ where
     pub async fn start(self) -> Result<Participating<F>, ParticipantError> {
         let name = ParticipantName::new(self.name)?;
         let commands = Destination::of(&name);
-        self.fence.now().await?;
+        self.fence.begin(&[]).await?;
         self.transport.declare(std::slice::from_ref(&commands)).await?;
         Ok(self.spawn(name, commands))
     }
@@ -132,7 +132,6 @@ where
             transport: self.transport.clone(),
             relay,
             ids: self.ids,
-            clock: Arc::default(),
             commands_per_transaction: self.commands_per_transaction,
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,

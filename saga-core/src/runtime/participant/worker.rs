@@ -9,7 +9,6 @@ use metrics::counter;
 use tokio::sync::{Mutex, mpsc};
 use tracing::{Instrument, info_span, warn};
 
-use super::clock::DatabaseClock;
 use super::crew::Crew;
 use super::job::Job;
 use super::service::{Answered, Answering, Handlers};
@@ -17,6 +16,7 @@ use super::suspects::{Suspects, Suspicion};
 use crate::fence::{self, FenceKey, FenceState, Recorded, Verdict};
 use crate::id::{Direction, ParticipantName};
 use crate::message::{Answer, CommandMessage, Fault, FaultKind};
+use crate::policy::Timestamp;
 use crate::port::{Fence, FenceWrite, IdSource, Outbox, StoreError, Transport};
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::{self, RelayHandle};
@@ -29,7 +29,6 @@ pub(super) struct Worker<F: Fence> {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) relay: RelayHandle,
     pub(super) ids: Arc<dyn IdSource>,
-    pub(super) clock: Arc<DatabaseClock>,
     pub(super) commands_per_transaction: usize,
     pub(super) handler_timeout: Duration,
     pub(super) runs_max: u32,
@@ -204,7 +203,7 @@ where
                 counter!("saga_tombstones_set_total").increment(1);
                 Ok(Outcome::Answer(Some(state), answer))
             }
-            Verdict::Run => match self.run_denied(job, key).await? {
+            Verdict::Run => match self.run_denied(job, key, self.fence.began(tx)).await? {
                 Some(fault) => Ok(Outcome::Fault(fault)),
                 None => self.run_work(place, &job.command, tx).await,
             },
@@ -216,8 +215,13 @@ where
     }
 
     /// Why a command may not be run, if it may not: it is out of date, or took the process down too often.
-    async fn run_denied(&self, job: &mut Job, key: &FenceKey) -> Result<Option<Fault>, Failure> {
-        if self.clock.now(&*self.fence).await? > job.command.not_after {
+    async fn run_denied(
+        &self,
+        job: &mut Job,
+        key: &FenceKey,
+        now: Timestamp,
+    ) -> Result<Option<Fault>, Failure> {
+        if now > job.command.not_after {
             return Ok(Some(Fault::temporary("the command is expired and was not run")));
         }
         self.count_denied(job, key).await
@@ -368,7 +372,6 @@ impl<F: Fence> Clone for Worker<F> {
             transport: self.transport.clone(),
             relay: self.relay.clone(),
             ids: self.ids.clone(),
-            clock: self.clock.clone(),
             commands_per_transaction: self.commands_per_transaction,
             handler_timeout: self.handler_timeout,
             runs_max: self.runs_max,
