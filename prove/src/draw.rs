@@ -23,10 +23,11 @@ impl Dice {
     }
 
     fn part(&mut self) -> Part {
-        match self.below(6) {
+        match self.below(7) {
             0..=2 => Part::Step,
             3 => Part::Check,
             4 => Part::Wait,
+            5 => Part::Pause,
             _ => Part::Group(2),
         }
     }

@@ -138,8 +138,8 @@ fn groups() -> impl Iterator<Item = Topology> {
 
 /// Four parts, of which each role is one somewhere.
 fn mixtures() -> impl Iterator<Item = Vec<Part>> {
-    use Part::{Check, ClosedPivot, Loop, Notify, Pivot, Step, Then, Wait};
-    let mixtures: [&[Part]; 15] = [
+    use Part::{Check, ClosedPivot, Loop, Notify, Pause, Pivot, Step, Then, Wait};
+    let mixtures: [&[Part]; 16] = [
         &[Pivot],
         &[ClosedPivot, Then],
         &[Step, Check, Step],
@@ -155,6 +155,7 @@ fn mixtures() -> impl Iterator<Item = Vec<Part>> {
         &[Loop, Step],
         &[Notify, Step, Notify, Pivot, Notify, Then],
         &[Step, Loop, ClosedPivot, Then],
+        &[Pause, Step, Pause, ClosedPivot, Pause, Then],
     ];
     mixtures.into_iter().map(<[Part]>::to_vec)
 }

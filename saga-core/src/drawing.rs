@@ -195,6 +195,7 @@ fn planned(step: &StepPlan) -> Vec<String> {
             format!("tells {}", topics.join(", "))
         }
         Work::Signal { deadline } => format!("waits for a signal, at most {deadline:?}"),
+        Work::Pause => "pauses".into(),
     });
     lines.extend(step.items_at_once.map(|width| format!("for each item, {width} at once")));
     lines.extend(step.conditional.then(|| "if its condition holds".into()));
@@ -210,7 +211,7 @@ fn planned(step: &StepPlan) -> Vec<String> {
 fn happened(state: &StepState) -> (Mark, String) {
     let mark = match state {
         StepState::Queued => Mark::Ahead,
-        StepState::Early(_) | StepState::Waiting { .. } => Mark::Awaited,
+        StepState::Early(_) | StepState::Waiting { .. } | StepState::Pausing { .. } => Mark::Awaited,
         StepState::Doing(_) | StepState::Closing(_) | StepState::Undoing { .. } => Mark::Awaited,
         StepState::Done(_) => Mark::Done,
         StepState::Refused => Mark::Refused,
@@ -220,6 +221,7 @@ fn happened(state: &StepState) -> (Mark, String) {
     let words = match (state, state.awaited()) {
         (StepState::Early(_), _) => "signalled early".into(),
         (StepState::Waiting { .. }, _) => "waits for its signal".into(),
+        (StepState::Pausing { .. }, _) => "pauses".into(),
         (_, Some((Direction::Do, asked))) => format!("asked, attempt {}", asked.attempt),
         (_, Some((Direction::Undo, asked))) => format!("being undone, attempt {}", asked.attempt),
         (_, Some((Direction::Close, asked))) => format!("being closed, attempt {}", asked.attempt),

@@ -134,6 +134,6 @@ pub mod runtime;
 
 pub use definition::{
     Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Notification, Outcome,
-    Retriable, RetriableEach, Saga, Signal, Step, saga,
+    Pause, Retriable, RetriableEach, Saga, Signal, Step, saga,
 };
 pub use message::{Command, Participant, Undoes};

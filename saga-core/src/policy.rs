@@ -192,7 +192,7 @@ const DOUBLINGS_MAX: u32 = 30;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Longer waits are better modelled as something other than a retry, and this keeps timestamps in range.
-const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {

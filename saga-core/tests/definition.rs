@@ -7,7 +7,7 @@ use saga_core::definition::{Group, Steps};
 use saga_core::policy::{Backoff, Retry};
 use saga_core::{
     Command, Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Notification,
-    Outcome, Participant, Retriable, RetriableEach, Saga, Signal, Step, Undoes, saga,
+    Outcome, Participant, Pause, Retriable, RetriableEach, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -261,6 +261,17 @@ fn a_step_with_items_has_from_1_to_64_at_once_and_no_step_is_named_like_an_item(
     assert!(error_with::<Marked>().starts_with("step \"a#b\" has a # in its name"));
 }
 
+/// A pause of so many seconds.
+struct Rest<const SECONDS: u64>;
+
+impl<const SECONDS: u64> Pause<Order> for Rest<SECONDS> {
+    const NAME: &'static str = "rest";
+
+    fn length(_: &Order) -> Duration {
+        Duration::from_secs(SECONDS)
+    }
+}
+
 /// A signal that is awaited for so many seconds.
 #[derive(Serialize, Deserialize)]
 struct Word<const SECONDS: u64>;
@@ -392,6 +403,7 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
         saga(1).step::<First>().wait::<Word<1>>().step::<Second>().build(),
         saga(1).for_each::<Pick<1>>().step::<Second>().build(),
         saga(1).step::<First>().notify::<ToAll>().step::<Second>().build(),
+        saga(1).step::<First>().pause::<Rest<1>>().step::<Second>().build(),
         saga(1).pivot::<Second>().then_for_each::<Pick<1>>().build(),
         saga(1).step::<First>().step::<Second>().when(|_| true).build(),
         saga(1).step::<First>().when(|_| true).step::<Second>().build(),
@@ -400,5 +412,5 @@ fn two_definitions_differ_exactly_if_their_graphs_do() {
     ];
     let distinct: std::collections::BTreeSet<_> =
         others.into_iter().map(fingerprint).chain([first]).collect();
-    assert_eq!(distinct.len(), 16);
+    assert_eq!(distinct.len(), 17);
 }

@@ -9,8 +9,8 @@ use saga_core::machine::{Applied, Event, Instance, apply, start};
 use saga_core::message::{Answer, Payload, TraceParent};
 use saga_core::policy::Timestamp;
 use saga_core::{
-    Command, Compensate, CompensateEach, Definition, Each, Notification, Outcome, Participant, Retriable,
-    Saga, Signal, Step, Undoes, saga,
+    Command, Compensate, CompensateEach, Definition, Each, Notification, Outcome, Participant, Pause,
+    Retriable, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,14 @@ impl Notification<Order> for Placed {
     }
 }
 
+struct Rest;
+impl Pause<Order> for Rest {
+    const NAME: &'static str = "rest";
+    fn length(_: &Order) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
 fn definition() -> Definition<Order> {
     saga(3)
         .parallel::<(Reserve, Hold)>()
@@ -111,6 +119,7 @@ fn definition() -> Definition<Order> {
         .pivot::<Pay>()
         .then::<Ship>()
         .notify::<Placed>()
+        .then_pause::<Rest>()
         .build()
         .unwrap()
 }
@@ -177,12 +186,14 @@ flowchart TD
     step4["pay<br>shop<br>pivot"]
     step5["ship<br>shop<br>retriable"]
     step6["placed<br>tells mailing, statistics"]
+    step7["rest<br>pauses<br>retriable"]
     step0 --> step2
     step1 --> step2
     step2 --> step3
     step3 --> step4
     step4 --> step5
     step5 --> step6
+    step6 --> step7
 "#;
 
 const DOT: &str = r##"digraph "order version 3" {
@@ -196,11 +207,13 @@ const DOT: &str = r##"digraph "order version 3" {
     step4 [label="pay\nshop\npivot"]
     step5 [label="ship\nshop\nretriable"]
     step6 [label="placed\ntells mailing, statistics"]
+    step7 [label="rest\npauses\nretriable"]
     step0 -> step2
     step1 -> step2
     step2 -> step3
     step3 -> step4
     step4 -> step5
     step5 -> step6
+    step6 -> step7
 }
 "##;

@@ -11,7 +11,9 @@ use saga_core::message::{Answer, Envelope, NotificationMessage, Payload, ReplyMe
 use saga_core::policy::Retry;
 use saga_core::port::{BODY_BYTES_MAX, StoreError, SubscribeOptions, Transport};
 use saga_core::runtime::{OperateError, Orchestrator, SagaOutcome};
-use saga_core::{Command, Definition, NothingToUndo, Notification, Participant, Saga, Signal, Step, saga};
+use saga_core::{
+    Command, Definition, NothingToUndo, Notification, Participant, Pause, Saga, Signal, Step, saga,
+};
 use serde::{Deserialize, Serialize};
 
 struct Nobody;
@@ -77,6 +79,16 @@ impl Notification<Errand> for Told {
 
     fn of(errand: &Errand) -> Self {
         Told { asks: errand.asks }
+    }
+}
+
+struct Rest;
+
+impl Pause<Errand> for Rest {
+    const NAME: &'static str = "rest";
+
+    fn length(errand: &Errand) -> Duration {
+        Duration::from_secs(if errand.asks { 3600 } else { 0 })
     }
 }
 
@@ -181,6 +193,21 @@ async fn a_saga_that_gets_no_signal_ends_at_its_deadline() {
     let errand = orchestrator.start(Errand { asks: false }).await.unwrap();
     assert!(matches!(errand.outcome().await.unwrap(), SagaOutcome::Compensated { .. }));
     assert!(begun.elapsed() >= Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_pauses_goes_on_when_that_is_over_though_nobody_ran_meanwhile() {
+    let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
+    let definition = saga(1).pause::<Rest>().notify::<Told>().build().unwrap();
+    let start = async || orchestrator_over(store.clone(), transport.connect(), &definition).await;
+    let before = start().await;
+    let begun = tokio::time::Instant::now();
+    let errand = before.start(Errand { asks: true }).await.unwrap().id();
+    drop(before);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let after = start().await;
+    assert!(matches!(after.handle(errand).outcome().await.unwrap(), SagaOutcome::<Errand>::Completed(_)));
+    assert!(begun.elapsed() >= Duration::from_secs(3600), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

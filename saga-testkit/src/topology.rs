@@ -17,7 +17,7 @@ use saga_core::definition::{AfterPivot, BeforePivot, Builder};
 use saga_core::policy::Retry;
 use saga_core::{
     Command, Compensate, CompensateEach, Definition, Each, NothingToUndo, Notification, Outcome, Participant,
-    Retriable, Saga, Signal, Step, Undoes, saga,
+    Pause, Retriable, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub enum Part {
     Wait,
     /// A notification.
     Notify,
+    /// A pause.
+    Pause,
     /// A step that can be undone, for each of the diary's items, two at once.
     Loop,
     /// Two to four steps at once.
@@ -107,6 +109,7 @@ impl fmt::Display for Part {
             Part::Check => write!(f, "check"),
             Part::Wait => write!(f, "wait"),
             Part::Notify => write!(f, "notify"),
+            Part::Pause => write!(f, "pause"),
             Part::Loop => write!(f, "loop"),
             Part::Group(width) => write!(f, "group of {width}"),
             Part::Pivot => write!(f, "pivot"),
@@ -288,6 +291,17 @@ impl<const N: usize> Notification<Diary> for News<N> {
     }
 }
 
+/// The pause with the number `N`.
+struct Rest<const N: usize>;
+
+impl<const N: usize> Pause<Diary> for Rest<N> {
+    const NAME: &'static str = STEPS[N];
+
+    fn length(_: &Diary) -> Duration {
+        DEADLINE
+    }
+}
+
 type Before = Builder<Diary, BeforePivot>;
 type After = Builder<Diary, AfterPivot>;
 
@@ -305,6 +319,8 @@ impl Draft {
             (Draft::Before(saga), Part::Wait) => Draft::Before(wait(saga, number)),
             (Draft::Before(saga), Part::Notify) => Draft::Before(notify(saga, number)),
             (Draft::After(saga), Part::Notify) => Draft::After(notify(saga, number)),
+            (Draft::Before(saga), Part::Pause) => Draft::Before(pause(saga, number)),
+            (Draft::After(saga), Part::Pause) => Draft::After(then_pause(saga, number)),
             (Draft::Before(saga), Part::Loop) => Draft::Before(each::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Group(width)) => {
                 Draft::Before(group::<ATTEMPTS>(saga, number, width))
@@ -366,6 +382,14 @@ fn each<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
 
 fn notify<Phase>(saga: Builder<Diary, Phase>, number: usize) -> Builder<Diary, Phase> {
     with_number!(number, N => saga.notify::<News<N>>())
+}
+
+fn pause(saga: Before, number: usize) -> Before {
+    with_number!(number, N => saga.pause::<Rest<N>>())
+}
+
+fn then_pause(saga: After, number: usize) -> After {
+    with_number!(number, N => saga.then_pause::<Rest<N>>())
 }
 
 fn wait(saga: Before, number: usize) -> Before {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use saga_core::{
-    Command, Compensate, CompensateEach, DefinitionError, Each, Notification, Outcome, Participant,
+    Command, Compensate, CompensateEach, DefinitionError, Each, Notification, Outcome, Participant, Pause,
     Retriable, Saga, Signal, Step, Undoes, saga,
 };
 use saga_testkit::story::given;
@@ -270,6 +270,55 @@ fn waiting() -> Result<(), DefinitionError> {
         .undone()
         .expect_compensated();
     Ok(())
+}
+
+struct CoolingOff;
+
+impl Pause<PlaceOrder> for CoolingOff {
+    const NAME: &'static str = "cooling-off";
+
+    fn length(order: &PlaceOrder) -> Duration {
+        Duration::from_secs(if order.amount > 1000 { 24 * 3600 } else { 600 })
+    }
+}
+
+#[test]
+fn pauses() -> Result<(), DefinitionError> {
+    let definition =
+        saga(1).step::<ReserveStock>().pause::<CoolingOff>().pivot::<CapturePayment>().build()?;
+
+    given(&definition, PlaceOrder::of(5000))
+        .expect::<ReserveStock>()
+        .reply(())
+        .pass_pause::<CoolingOff>(Duration::from_secs(24 * 3600))
+        .expect::<CapturePayment>()
+        .reply(())
+        .expect_completed();
+
+    // The customer thinks better of it.
+    given(&definition, PlaceOrder::of(5000))
+        .expect::<ReserveStock>()
+        .reply(())
+        .cancel("too much money")
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
+    Ok(())
+}
+
+#[test]
+fn stories_of_pauses_can_fail() {
+    let definition = saga(1).step::<ReserveStock>().pause::<CoolingOff>().build().unwrap();
+    let begun = || given(&definition, PlaceOrder::of(0));
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let early = failure(|| drop(begun().pass_pause::<CoolingOff>(minutes(10))));
+    assert!(early.starts_with("cooling-off does not pause"), "{early}");
+    let pausing = begun().expect::<ReserveStock>().reply(());
+    let longer = failure(|| drop(pausing.pass_pause::<CoolingOff>(minutes(11))));
+    assert!(
+        longer.starts_with("expected that cooling-off pauses for 660s, but it does for 600s"),
+        "{longer}"
+    );
 }
 
 /// What the story that fails says.

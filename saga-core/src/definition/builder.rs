@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::draft::{Draft, DraftRole, Steps, canonical};
 use super::items::{CompensateEach, RetriableEach};
 use super::notification::Notification;
+use super::pause::Pause;
 use super::plan::{Definition, Plan};
 use super::script::{StepCode, TypedScript};
 use super::signal::Signal;
@@ -114,6 +115,22 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         Phase: Reversible,
     {
         self.alone(Draft::signal::<S, T>(), StepCode::of_signal::<T>())
+    }
+
+    /// Adds a pause: what follows starts later.
+    pub fn pause<T: Pause<S>>(self) -> Self
+    where
+        Phase: Reversible,
+    {
+        self.alone(Draft::pause::<S, T>(DraftRole::NothingToUndo), StepCode::of_pause::<T>())
+    }
+
+    /// Adds a pause behind the pivot: what follows starts later.
+    pub fn then_pause<T: Pause<S>>(self) -> Self
+    where
+        Phase: Irreversible,
+    {
+        self.alone(Draft::pause::<S, T>(DraftRole::Retriable), StepCode::of_pause::<T>())
     }
 
     /// Adds steps that run at the same time: `.parallel::<(ReserveStock, AuthorizePayment)>()`.

@@ -7,6 +7,7 @@ use super::DefinitionError;
 use super::builder::WIDTH_MAX;
 use super::items::{CompensateEach, Each, ITEM_MARK};
 use super::notification::Notification;
+use super::pause::Pause;
 use super::plan::{CommandPlan, NotificationPlan, Role, StepPlan, UndoPlan, Work};
 use super::script::StepCode;
 use super::signal::Signal;
@@ -67,6 +68,7 @@ enum DraftWork {
     Command { participant: &'static str, command_type: &'static str, retry: Retry },
     Notification { notification_type: &'static str, topics: &'static [&'static str] },
     Signal { deadline: Duration },
+    Pause,
 }
 
 pub(super) enum DraftRole {
@@ -102,6 +104,10 @@ impl Draft {
     pub(super) fn signal<S: Saga, T: Signal<S>>() -> Self {
         let work = DraftWork::Signal { deadline: T::deadline() };
         Draft { name: T::NAME, work, role: DraftRole::NothingToUndo, items_at_once: None }
+    }
+
+    pub(super) fn pause<S: Saga, T: Pause<S>>(role: DraftRole) -> Self {
+        Draft { name: T::NAME, work: DraftWork::Pause, role, items_at_once: None }
     }
 
     pub(super) fn compensatable<S: Saga, T: Compensate<S>>() -> Self {
@@ -157,6 +163,7 @@ impl Draft {
                 Some(mistake) => Err(DefinitionError::BadSignal { step: self.name, mistake }),
                 None => Ok(Work::Signal { deadline }),
             },
+            DraftWork::Pause => Ok(Work::Pause),
         }
     }
 
@@ -197,6 +204,7 @@ pub(super) fn canonical(steps: &[StepPlan], groups: &[Range<usize>]) -> String {
             Work::Command(command) => format!("{} {}", command.participant, command.command_type),
             Work::Notification(told) => format!("notification {}", told.notification_type),
             Work::Signal { .. } => "signal".to_owned(),
+            Work::Pause => "pause".to_owned(),
         };
         format!("{} {} {work} {undo}{each}{when}", step.name, step.role.as_str())
     };

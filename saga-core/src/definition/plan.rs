@@ -152,6 +152,8 @@ pub enum Work {
         /// How long.
         deadline: Duration,
     },
+    /// Time is let pass. How much, the saga's data says.
+    Pause,
 }
 
 /// The command of a step.
@@ -192,7 +194,7 @@ impl StepPlan {
     pub const fn command(&self) -> Option<&CommandPlan> {
         match &self.work {
             Work::Command(command) => Some(command),
-            Work::Notification(_) | Work::Signal { .. } => None,
+            Work::Notification(_) | Work::Signal { .. } | Work::Pause => None,
         }
     }
 
@@ -201,15 +203,15 @@ impl StepPlan {
         match &self.work {
             Work::Command(command) => vec![command.destination()],
             Work::Notification(told) => told.topics.clone(),
-            Work::Signal { .. } => Vec::new(),
+            Work::Signal { .. } | Work::Pause => Vec::new(),
         }
     }
 
-    /// How the step's command is retried. A signal is awaited once, and a notification is told once.
+    /// How the step's command is retried. A signal is awaited once, a notification is told once, and a pause made once.
     pub fn retry(&self) -> Retry {
         match &self.work {
             Work::Command(command) => command.retry,
-            Work::Notification(_) => Retry::default(),
+            Work::Notification(_) | Work::Pause => Retry::default(),
             Work::Signal { deadline } => Retry::default().attempts(1).timeout(*deadline),
         }
     }

@@ -1,15 +1,18 @@
 //! The user's code behind one wall: typed on the inside, bytes on the outside, and panics stop here.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use super::items::{CompensateEach, Each, item_of, named};
 use super::notification::Notification;
+use super::pause::Pause;
 use super::signal::Signal;
 use super::step::{Compensate, Outcome, Saga, Step};
 use crate::id::StepName;
 use crate::message::{Payload, PayloadError};
+use crate::policy::DURATION_MAX;
 
 /// The code of a saga's steps. This is the only place where a saga's type is erased.
 pub(crate) trait Script: Send + Sync {
@@ -43,6 +46,7 @@ pub(crate) trait Page {
     fn undo(&self, at: At<'_>, did: Option<&Payload>) -> Result<Payload, ScriptError>;
     fn is_refusal(&self, step: usize, signal: &Payload) -> Result<bool, ScriptError>;
     fn at_deadline(&self, step: usize) -> Result<Option<Payload>, ScriptError>;
+    fn pause(&self, step: usize) -> Result<Duration, ScriptError>;
     fn data(&self) -> Result<Payload, ScriptError>;
 }
 
@@ -67,6 +71,16 @@ pub enum ScriptError {
         /// What is wrong.
         why: String,
     },
+    /// A pause is longer than a saga may pause.
+    #[error("`length` of {of:?} gave {length:?}, and the limit is {limit:?}")]
+    Pause {
+        /// Of which step.
+        of: &'static str,
+        /// What it gave.
+        length: Duration,
+        /// What it may give.
+        limit: Duration,
+    },
     /// A body could not be read or written.
     #[error("{what} of {of:?}: {error}")]
     Payload {
@@ -90,6 +104,7 @@ pub(super) struct StepCode<S> {
     undo: fn(&S, &str, Option<&Payload>) -> Result<Payload, PayloadError>,
     is_refusal: fn(&Payload) -> Result<bool, PayloadError>,
     at_deadline: fn(&S) -> Result<Option<Payload>, PayloadError>,
+    pause: fn(&S) -> Duration,
     least: fn() -> [Result<Payload, PayloadError>; 2],
 }
 
@@ -117,6 +132,7 @@ impl<S: Saga> StepCode<S> {
             undo: |_, _, _| Ok(Payload::default()),
             is_refusal: |_| Ok(false),
             at_deadline: |_| Ok(None),
+            pause: |_| Duration::ZERO,
             least: || [Ok(Payload::default()), Ok(Payload::default())],
         }
     }
@@ -124,6 +140,11 @@ impl<S: Saga> StepCode<S> {
     /// The code of a step that tells others something.
     pub(super) fn of_notification<T: Notification<S>>() -> Self {
         StepCode { command: |saga, _| Payload::encode(&T::of(saga)), ..StepCode::idle(T::NAME) }
+    }
+
+    /// The code of a step that lets time pass.
+    pub(super) fn of_pause<T: Pause<S>>() -> Self {
+        StepCode { pause: T::length, ..StepCode::idle(T::NAME) }
     }
 
     /// The code of a step that waits for a signal.
@@ -235,6 +256,15 @@ impl<S: Saga> Page for TypedPage<'_, S> {
         let code = &self.steps[step];
         guarded("at_deadline", code.name, || (code.at_deadline)(&self.saga))?
             .map_err(failed("the signal", code.name))
+    }
+
+    fn pause(&self, step: usize) -> Result<Duration, ScriptError> {
+        let code = &self.steps[step];
+        let length = guarded("length", code.name, || (code.pause)(&self.saga))?;
+        match length > DURATION_MAX {
+            true => Err(ScriptError::Pause { of: code.name, length, limit: DURATION_MAX }),
+            false => Ok(length),
+        }
     }
 
     fn data(&self) -> Result<Payload, ScriptError> {

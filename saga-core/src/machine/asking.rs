@@ -41,6 +41,7 @@ impl<'a> Turn<'a> {
             Work::Command(_) if self.step(place).items_at_once.is_some() => return self.enter_items(place),
             Work::Command(_) => self.ask(place, StepState::Doing, Direction::Do)?,
             Work::Signal { .. } => self.begin_to_wait(place)?,
+            Work::Pause => self.begin_to_pause(place)?,
             Work::Notification(told) => {
                 self.notify(place, told)?;
                 return Ok(false);
@@ -68,6 +69,11 @@ impl<'a> Turn<'a> {
             return Ok(());
         }
         self.ask(place, |asked| StepState::Waiting { asked, signal: None }, Direction::Do)
+    }
+
+    fn begin_to_pause(&mut self, place: Place) -> Result<(), ScriptError> {
+        let until = self.now.plus(self.page()?.pause(place.step)?);
+        self.ask(place, |asked| StepState::Pausing { asked, until }, Direction::Do)
     }
 
     /// Fixes the items of a step, and asks for the first of them. Without any the step is skipped.
@@ -137,6 +143,11 @@ impl<'a> Turn<'a> {
     }
 
     fn send(&mut self, place: Place, direction: Direction, asked: Try) -> Result<(), ScriptError> {
+        if let Some(StepState::Pausing { until, .. }) = self.state(place) {
+            let left = until.since(self.now);
+            self.arm(place, direction, &asked, left);
+            return Ok(());
+        }
         if let Some(command) = self.step(place).command() {
             self.send_command(place, command, direction, asked.attempt)?;
         }

@@ -118,8 +118,10 @@ fn unanswered(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
     if turn.is_overdue() && awaited.direction == Direction::Do {
         return turn.turn_back(Cause::Overdue);
     }
-    if matches!(turn.step(awaited.place).work, Work::Signal { .. }) {
-        return signals::overdue(turn, awaited.place);
+    match turn.step(awaited.place).work {
+        Work::Command(_) | Work::Notification(_) => {}
+        Work::Signal { .. } => return signals::overdue(turn, awaited.place),
+        Work::Pause => return done(turn, awaited.place, &Payload::default()),
     }
     if turn.is_spent(awaited) {
         return stayed_unknown(turn, awaited);
@@ -170,6 +172,7 @@ pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
             StepState::Early(_)
             | StepState::Queued
             | StepState::Waiting { .. }
+            | StepState::Pausing { .. }
             | StepState::Done(_)
             | StepState::Refused
             | StepState::Undoing { .. }

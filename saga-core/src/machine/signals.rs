@@ -73,7 +73,7 @@ pub(super) fn take(turn: &mut Turn<'_>, place: Place, signal: &Payload) -> Moved
 fn expected(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Result<Place, Halt> {
     let place = turn.place(step)?;
     match (&turn.step(place).work, turn.state(place)) {
-        (Work::Command(_) | Work::Notification(_), _) => {
+        (Work::Command(_) | Work::Notification(_) | Work::Pause, _) => {
             return Err(TransitionError::NoSignal(step.clone()).into());
         }
         (Work::Signal { .. }, None | Some(StepState::Waiting { signal: None, .. })) => {}
@@ -97,7 +97,8 @@ fn taken<'a>(state: &'a State, step: &StepName) -> Option<&'a Payload> {
         (StepState::Waiting { signal, .. }, _) => signal.as_ref(),
         (StepState::Refused, Some(Cause::Refused { step: refused, why })) if refused == step => why.as_ref(),
         (StepState::Queued | StepState::Doing(_) | StepState::Closing(_) | StepState::Refused, _) => None,
-        (StepState::Undoing { .. } | StepState::Undone | StepState::Skipped, _) => None,
+        (StepState::Pausing { .. } | StepState::Undoing { .. }, _) => None,
+        (StepState::Undone | StepState::Skipped, _) => None,
     }
 }
 

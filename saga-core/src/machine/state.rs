@@ -136,6 +136,13 @@ pub enum StepState {
         /// What came while the saga was parked, or parked it.
         signal: Option<Payload>,
     },
+    /// It lets time pass.
+    Pausing {
+        /// Since when, and with which timer.
+        asked: Try,
+        /// Until when.
+        until: Timestamp,
+    },
     /// Nothing of it was sent yet: other items of the same step come first.
     Queued,
     /// Its command is out.
@@ -163,7 +170,9 @@ impl StepState {
     /// What is awaited, if anything is.
     pub const fn awaited(&self) -> Option<(Direction, &Try)> {
         match self {
-            StepState::Doing(asked) | StepState::Waiting { asked, .. } => Some((Direction::Do, asked)),
+            StepState::Doing(asked) | StepState::Waiting { asked, .. } | StepState::Pausing { asked, .. } => {
+                Some((Direction::Do, asked))
+            }
             StepState::Closing(asked) => Some((Direction::Close, asked)),
             StepState::Undoing { asked, .. } => Some((Direction::Undo, asked)),
             StepState::Early(_) | StepState::Queued | StepState::Done(_) | StepState::Refused => None,
@@ -176,12 +185,12 @@ impl StepState {
         match self {
             StepState::Waiting { signal, .. } => signal.as_ref(),
             StepState::Early(_) | StepState::Queued | StepState::Doing(_) | StepState::Closing(_) => None,
-            StepState::Done(_) => None,
+            StepState::Pausing { .. } | StepState::Done(_) => None,
             StepState::Refused | StepState::Undoing { .. } | StepState::Undone | StepState::Skipped => None,
         }
     }
 
-    /// Whether an answer or a signal is awaited.
+    /// Whether an answer, a signal or the end of a pause is awaited.
     pub const fn is_awaited(&self) -> bool {
         self.awaited().is_some()
     }
@@ -191,6 +200,7 @@ impl StepState {
         match self {
             StepState::Doing(_) => StepState::Doing(asked),
             StepState::Waiting { signal, .. } => StepState::Waiting { asked, signal: signal.clone() },
+            StepState::Pausing { until, .. } => StepState::Pausing { asked, until: *until },
             StepState::Closing(_) => StepState::Closing(asked),
             StepState::Undoing { reply, .. } => StepState::Undoing { asked, reply: reply.clone() },
             StepState::Early(_) | StepState::Queued | StepState::Done(_) => self.clone(),

@@ -372,7 +372,7 @@ impl<'a> Turn<'a> {
         let reply = match self.state(place) {
             None | Some(StepState::Early(_) | StepState::Refused) => return Ok(false),
             Some(StepState::Undone | StepState::Skipped) => return Ok(false),
-            Some(StepState::Waiting { .. } | StepState::Queued) => {
+            Some(StepState::Waiting { .. } | StepState::Pausing { .. } | StepState::Queued) => {
                 self.set(place, StepState::Refused);
                 return Ok(false);
             }

@@ -5,7 +5,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use saga_core::definition::{Role, StepPlan};
+use saga_core::definition::{Role, StepPlan, Work};
 use saga_core::fence::FenceState;
 use saga_core::id::Direction;
 use saga_core::machine::{Instance, State, Status, StepRecord, StepState};
@@ -95,6 +95,10 @@ impl<M> Rules<M> {
 
     pub(super) fn sends_command(&self, step: u32) -> bool {
         self.plan.steps()[self.place(step)].command().is_some()
+    }
+
+    pub(super) fn pauses(&self, step: u32) -> bool {
+        matches!(self.plan.steps()[self.place(step)].work, Work::Pause)
     }
 
     /// Whether it makes no difference that a step was done.

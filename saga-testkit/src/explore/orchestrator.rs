@@ -228,6 +228,10 @@ fn set_attempts(instance: &mut Instance, attempt: u32) {
             StepState::Undoing { asked: present, .. } | StepState::Waiting { asked: present, .. } => {
                 *present = asked;
             }
+            StepState::Pausing { asked: present, until } => {
+                *present = asked;
+                *until = Timestamp::from_micros(0);
+            }
             StepState::Early(_) | StepState::Queued | StepState::Done(_) | StepState::Refused => {}
             StepState::Undone | StepState::Skipped => {}
         }

@@ -75,6 +75,7 @@ fn heard<M>(rules: &Rules<M>, stimulus: Stimulus, moment: Moment) -> String {
         Stimulus::Reply { step, direction, said, .. } => {
             format!("{} arrives for {direction} {}{}", said.as_str(), named(step), overdue(moment))
         }
+        Stimulus::Timer { step, .. } if rules.pauses(step) => format!("{} is over", named(step)),
         Stimulus::Timer { step, direction } => {
             let spent = if moment == Moment::Spent { ", and no attempt is left" } else { "" };
             let what = if rules.sends_command(step) {

@@ -150,7 +150,8 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
             let timer = Stimulus::Timer { step, direction };
             let asks = self.rules.sends_command(step);
             let timed = if asks { Faults::UNKNOWN } else { Faults::DEADLINE };
-            if local.cell(step).is_some_and(Cell::is_armed) && self.rules.faults.contains(timed) {
+            let passes = self.rules.pauses(step) || self.rules.faults.contains(timed);
+            if local.cell(step).is_some_and(Cell::is_armed) && passes {
                 self.hear(world, saga, timer, Moment::Early, next);
                 self.hear(world, saga, timer, Moment::Spent, next);
             }

@@ -72,11 +72,12 @@ mod asked;
 mod narrative;
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use saga_core::id::Direction;
 use saga_core::machine::{Applied, Event, Ignored, Resolution, Status, StepState};
 use saga_core::message::Payload;
-use saga_core::{Compensate, CompensateEach, Definition, Each, Notification, Saga, Signal, Step};
+use saga_core::{Compensate, CompensateEach, Definition, Each, Notification, Pause, Saga, Signal, Step};
 
 pub use asked::{Asked, Closing, Doing, DoingItem, Undoing, UndoingItem};
 use narrative::Narrative;
@@ -203,6 +204,14 @@ impl<S: Saga> Story<S> {
     pub fn pass_deadline<T: Signal<S>>(mut self) -> Self {
         let step = self.narrative.step(T::NAME);
         self.narrative.pass_deadline(&step);
+        self
+    }
+
+    /// The saga comes to the pause `T`, which lasts so long from then on, and it passes.
+    #[track_caller]
+    pub fn pass_pause<T: Pause<S>>(mut self, length: Duration) -> Self {
+        let step = self.narrative.step(T::NAME);
+        self.narrative.pass_pause(&step, length);
         self
     }
 

@@ -141,13 +141,33 @@ impl Narrative {
     /// Lets the deadline of a step that waits for its signal pass.
     #[track_caller]
     pub(super) fn pass_deadline(&mut self, step: &StepName) {
-        match (self.step_state(step), self.timers.get(step).copied()) {
-            (Some(StepState::Waiting { .. }), Some((direction, attempt, after))) => {
-                self.now = self.now.plus(after);
-                let _ = self.apply(&Event::TimerDue { step: step.clone(), direction, attempt });
-            }
-            (Some(_) | None, _) => self.fail(&format!("{step} does not wait for its signal")),
+        match self.step_state(step) {
+            Some(StepState::Waiting { .. }) => self.pass_timer(step),
+            Some(_) | None => self.fail(&format!("{step} does not wait for its signal")),
         }
+    }
+
+    /// Lets a pause of this length pass.
+    #[track_caller]
+    pub(super) fn pass_pause(&mut self, step: &StepName, length: Duration) {
+        match (self.step_state(step), self.timers.get(step)) {
+            (Some(StepState::Pausing { .. }), Some((_, _, after))) if *after == length => {
+                self.pass_timer(step);
+            }
+            (Some(StepState::Pausing { .. }), Some((_, _, after))) => {
+                self.fail(&format!("expected that {step} pauses for {length:?}, but it does for {after:?}"))
+            }
+            (Some(_) | None, _) => self.fail(&format!("{step} does not pause")),
+        }
+    }
+
+    #[track_caller]
+    fn pass_timer(&mut self, step: &StepName) {
+        let Some((direction, attempt, after)) = self.timers.get(step).copied() else {
+            self.fail(&format!("{step} has no timer"))
+        };
+        self.now = self.now.plus(after);
+        let _ = self.apply(&Event::TimerDue { step: step.clone(), direction, attempt });
     }
 
     /// Lets every attempt of a message time out, until it is given up.

@@ -4,8 +4,8 @@ use saga_testkit::explore::{Faults, explore};
 use saga_testkit::topology::{Diary, Part, Topology};
 
 fn small() -> Vec<Topology> {
-    use Part::{Check, ClosedPivot, Group, Notify, Pivot, Step, Then, Wait};
-    let shapes: [&[Part]; 12] = [
+    use Part::{Check, ClosedPivot, Group, Notify, Pause, Pivot, Step, Then, Wait};
+    let shapes: [&[Part]; 13] = [
         &[Step],
         &[Step, Step, Step],
         &[Check, Step],
@@ -18,6 +18,7 @@ fn small() -> Vec<Topology> {
         &[Wait, Step],
         &[Notify, Step, Notify, Pivot, Notify, Then],
         &[Step, Wait, Wait, Pivot],
+        &[Step, Pause, Step, Pivot, Pause],
     ];
     shapes.into_iter().map(|parts| Topology::of(parts.iter().copied())).collect()
 }

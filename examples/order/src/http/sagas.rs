@@ -74,6 +74,7 @@ fn step(record: &StepRecord) -> Value {
     let state = match &record.state {
         StepState::Early(_) => "its signal came early".into(),
         StepState::Waiting { .. } => "waits for its signal".into(),
+        StepState::Pausing { .. } => "pauses".into(),
         StepState::Queued => "its turn has not come".into(),
         StepState::Doing(asked) => format!("asked to be done, attempt {}", asked.attempt),
         StepState::Closing(asked) => format!("asked to be closed, attempt {}", asked.attempt),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    Compensate, CompensateEach, Definition, Each, NothingToUndo, Notification, Outcome, Retriable,
-    RetriableEach, Saga, Signal, Step, saga as define,
+    Builder, Compensate, CompensateEach, Definition, Each, NothingToUndo, Notification, Outcome, Pause,
+    Retriable, RetriableEach, Saga, Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::{Backoff, Retry};
@@ -329,6 +329,46 @@ pub(super) fn approved_order() -> Definition<Order> {
         .then::<Ship>()
         .build()
         .unwrap()
+}
+
+/// An hour, and three centuries for the lenient.
+pub(super) struct Rest;
+
+impl Pause<Order> for Rest {
+    const NAME: &'static str = "rest";
+
+    fn length(order: &Order) -> Duration {
+        order.enter("length rest".into());
+        if order.lenient { Duration::MAX } else { Duration::from_secs(3600) }
+    }
+}
+
+pub(super) struct RestAgain;
+
+impl Pause<Order> for RestAgain {
+    const NAME: &'static str = "rest-again";
+
+    fn length(_: &Order) -> Duration {
+        Duration::from_secs(7200)
+    }
+}
+
+/// `reserve`, the pause `rest`, `capture`, the pause `rest-again`, `ship`.
+pub(super) fn rested_order() -> Definition<Order> {
+    define(1)
+        .step::<Reserve>()
+        .pause::<Rest>()
+        .pivot::<Capture>()
+        .then_pause::<RestAgain>()
+        .then::<Ship>()
+        .build()
+        .unwrap()
+}
+
+/// Nothing but `rest`.
+pub(super) fn only_rest(deadline: Option<Duration>) -> Definition<Order> {
+    let rest = define(1).pause::<Rest>();
+    deadline.into_iter().fold(rest, Builder::deadline).build().unwrap()
 }
 
 /// Every role once: `reserve`, `screen`, the pivot `capture`, `ship`.

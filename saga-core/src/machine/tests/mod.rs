@@ -14,6 +14,7 @@ mod notifications;
 mod panics;
 mod parking;
 mod participants;
+mod pauses;
 mod properties;
 mod signals;
 mod stored;

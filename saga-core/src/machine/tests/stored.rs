@@ -7,7 +7,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::case::{Case, cancel, no, permanent, signal, stored, temporary};
-use super::contract::{Approval, Order, approved_order, closing_order, order, parallel_order, picked_order};
+use super::contract::{
+    Approval, Order, approved_order, closing_order, order, parallel_order, picked_order, rested_order,
+};
 use crate::definition::DefinitionRef;
 use crate::machine::{Event, Instance, Status, Stored};
 use crate::message::Answer;
@@ -21,6 +23,7 @@ const EARLY: &str = include_str!("golden/state-1-early.json");
 const SIGNALLED: &str = include_str!("golden/state-1-signalled.json");
 const SKIPPED: &str = include_str!("golden/state-1-skipped.json");
 const ITEMS: &str = include_str!("golden/state-1-items.json");
+const PAUSING: &str = include_str!("golden/state-1-pausing.json");
 const EVENTS: &str = include_str!("golden/events-1.json");
 
 /// A group with one step done, one waiting after a fault.
@@ -97,7 +100,14 @@ fn items() -> Instance {
     case.saga
 }
 
-fn goldens() -> [(Instance, &'static str); 9] {
+/// A pause.
+fn pausing() -> Instance {
+    let mut case = Case::of(&rested_order());
+    case.done("reserve");
+    case.saga
+}
+
+fn goldens() -> [(Instance, &'static str); 10] {
     [
         (running(), RUNNING),
         (compensating(), COMPENSATING),
@@ -108,6 +118,7 @@ fn goldens() -> [(Instance, &'static str); 9] {
         (signalled(), SIGNALLED),
         (skipped(), SKIPPED),
         (items(), ITEMS),
+        (pausing(), PAUSING),
     ]
 }
 

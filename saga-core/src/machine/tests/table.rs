@@ -4,7 +4,9 @@ use super::case::{
     Case, cancel, compensate, done, name, no, permanent, replied, resolve_done, resolve_not_done, retry,
     signal, temporary, timer,
 };
-use super::contract::{Approval, Order, approved_order, closing_order, order, picked_order, picky_order};
+use super::contract::{
+    Approval, Order, approved_order, closing_order, order, picked_order, picky_order, rested_order,
+};
 use crate::definition::Role;
 use crate::id::Direction;
 use crate::machine::{Applied, Event, Status, StepState};
@@ -72,9 +74,9 @@ fn moved(case: &Case, step: &str) -> String {
     }
 }
 
-/// Lets the step that is awaited reach the last of its three attempts. A signal is awaited once.
+/// Lets the step that is awaited reach the last of its three attempts. A signal is awaited once, and so is the end of a pause.
 fn wear_out(case: &mut Case, step: &str) {
-    let attempts = if step == "approve" { 1 } else { 3 };
+    let attempts = if ["approve", "rest"].contains(&step) { 1 } else { 3 };
     for _ in 1..attempts {
         if case.timers.contains_key(&name(step)) {
             case.time_out(step);
@@ -158,6 +160,7 @@ pub(super) fn stances() -> Vec<Stance> {
         stance("nothing of `approve`: the saga did not come to it", "approve", after(approved_order(), &[])),
         stance("nothing of `approve`: the signal came early", "approve", given(after(approved_order(), &[]))),
         stance("nothing of `approve`: the signal was taken", "approve", given(waiting())),
+        stance("pause `rest`", "rest", after(rested_order(), &["reserve"])),
         stance("do `pick#a`, compensatable item", "pick#a", picking(&["a"])),
         stance("nothing of `pick#c`: it is queued", "pick#c", picking(&["a", "b", "c"])),
         stance("nothing of `screen`: it was skipped", "screen", skipping()),
@@ -172,6 +175,7 @@ pub(super) fn stances() -> Vec<Stance> {
         stance("undo `reserve`, going back", "reserve", parked(undoing(), "reserve")),
         stance("close `screen`, going back", "screen", parked(cancelled(screening()), "screen")),
         stance("signal `approve`", "approve", set_aside(waiting(), "approve")),
+        stance("pause `rest`", "rest", set_aside(after(rested_order(), &["reserve"]), "rest")),
         stance("nothing of `approve`: it was cancelled", "approve", cancelled(waiting())),
         stance("nothing", "ship", after(order(), &["reserve", "screen", "capture", "ship"])),
         stance("nothing", "reserve", answered(undoing(), "reserve", Answer::Undone)),
@@ -314,7 +318,8 @@ fn step_kind(state: Option<&StepState>) -> usize {
         Some(StepState::Early(_)) => 7,
         Some(StepState::Waiting { .. }) => 8,
         Some(StepState::Queued) => 9,
-        None => 10,
+        Some(StepState::Pausing { .. }) => 10,
+        None => 11,
     }
 }
 
@@ -355,5 +360,5 @@ fn every_status_every_role_and_every_state_of_a_step_has_a_column() {
         let mut steps = stance.case.saga.state.steps().iter();
         step_kind(steps.find(|record| record.name.as_str() == stance.step).map(|record| &record.state))
     });
-    assert_eq!(distinct(states), Vec::from_iter(0..11));
+    assert_eq!(distinct(states), Vec::from_iter(0..12));
 }

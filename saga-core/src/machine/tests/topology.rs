@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{
     AfterPivot, BeforePivot, Builder, Compensate, CompensateEach, Definition, Each, NothingToUndo,
-    Notification, Outcome, Retriable, Saga, Signal, Step, saga as define,
+    Notification, Outcome, Pause, Retriable, Saga, Signal, Step, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::Retry;
@@ -30,6 +30,7 @@ enum Part {
     Wait,
     Items,
     Note,
+    Rest,
     Group(usize),
 }
 
@@ -47,6 +48,7 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
         2 => Just(Part::Wait),
         2 => Just(Part::Items),
         1 => Just(Part::Note),
+        1 => Just(Part::Rest),
         2 => (2..=3_usize).prop_map(Part::Group),
     ];
     let pivot = prop_oneof![Just(None), Just(Some(Pivot::AskedForEver)), Just(Some(Pivot::ClosedWhenSpent))];
@@ -71,6 +73,7 @@ impl Shape {
                 Part::Wait => (wait(builder, next), next + 1),
                 Part::Items => (items(builder, next), next + 1),
                 Part::Note => (note(builder, next), next + 1),
+                Part::Rest => (rest(builder, next), next + 1),
                 Part::Group(width) => (group(builder, next, *width), next + width),
             };
             builder = self.with_condition(builder, number);
@@ -127,6 +130,9 @@ struct Unitem<const N: usize>(String, Option<u64>);
 /// What the step with the number `N` tells others.
 #[derive(Serialize, Deserialize)]
 struct Note<const N: usize>(Vec<String>);
+
+/// The pause with the number `N`.
+struct Rest<const N: usize>;
 
 /// What the step with the number `N` waits for: a yes or a no.
 #[derive(Serialize, Deserialize)]
@@ -251,6 +257,14 @@ impl<const N: usize> Signal<Diary> for Word<N> {
     }
 }
 
+impl<const N: usize> Pause<Diary> for Rest<N> {
+    const NAME: &'static str = STEPS[N];
+
+    fn length(_: &Diary) -> Duration {
+        Duration::from_secs(20)
+    }
+}
+
 impl<const N: usize> Undoes<Work<N>> for Unwork<N> {}
 impl<const N: usize> NothingToUndo<Diary> for Work<N> {}
 impl<const N: usize> Retriable<Diary> for Work<N> {}
@@ -284,6 +298,7 @@ numbered!(step, step, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(check, check, Work, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(wait, wait, Word, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(items, for_each, Item, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
+numbered!(rest, pause, Rest, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(note, notify, Note, Before, 0 1 2 3 4 5 6 7 8 9 10 11);
 numbered!(then, then, Work, After, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 

@@ -62,9 +62,11 @@ fn known(state: &StepState) -> &'static str {
         StepState::Done(_) => "done",
         StepState::Refused => "refused",
         StepState::Undone => "undone",
-        StepState::Early(_) | StepState::Waiting { .. } | StepState::Queued | StepState::Skipped => {
-            "none of these"
-        }
+        StepState::Early(_)
+        | StepState::Waiting { .. }
+        | StepState::Pausing { .. }
+        | StepState::Queued
+        | StepState::Skipped => "none of these",
     }
 }
 
