@@ -6,6 +6,10 @@
 //! arrives after its compensation. The idea of one row for both directions is that of the sub-transaction
 //! barrier of DTM.
 
+mod external;
+
+pub use external::{Called, ExternalVerdict, Progress, decide_external};
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Direction, ParticipantName, SagaId, StepName};
@@ -65,7 +69,7 @@ pub enum Verdict {
 }
 
 /// What the fence knows of the effect that an undo is to take back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Recorded {
     /// The effect took place, with this reply.
     Reply(Payload),

@@ -118,7 +118,8 @@
 //! - **No isolation.** Others see what a saga did before it ended. Where that matters, take a semantic lock: mark the
 //!   row as pending in the step, and clear it in the pivot and in the undo.
 //! - **No broker and no database.** `saga-broker` and `saga-postgres` have them, and [`port`] says what any other needs.
-//! - **No calls to external services inside a handler's transaction.** They would happen again after a crash.
+//! - **No calls to external services inside a handler's transaction.** They would happen again after a crash. An
+//!   [`External`](runtime::External) handler makes them between two transactions.
 
 pub mod definition;
 pub mod drawing;

@@ -135,6 +135,15 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
+    /// Sends the command along with its close: the participant has begun a call, and whoever made it may have given up.
+    /// With the command somebody makes it, and what comes of it is final.
+    pub(super) fn send_along(&mut self, awaited: &Awaited) -> Result<(), ScriptError> {
+        match self.step(awaited.place).command() {
+            Some(command) => self.send_command(awaited.place, command, Direction::Do, awaited.asked.attempt),
+            None => Ok(()),
+        }
+    }
+
     fn repeat(&mut self, awaited: &Awaited, asked: Try) -> Result<(), ScriptError> {
         if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {
             self.set(awaited.place, state);

@@ -49,7 +49,10 @@ impl Compensating {
             Answer::Undone | Answer::Refused(_) | Answer::Closed => {
                 self.settled(turn, awaited, StepState::Refused)
             }
-            Answer::Running => self.wait(turn, awaited),
+            Answer::Running => {
+                turn.send_along(awaited)?;
+                self.wait(turn, awaited)
+            }
             Answer::Fault(fault) => match fault.kind {
                 FaultKind::Permanent => Err(Halt::Park(running::fault_reason(turn, awaited, fault))),
                 FaultKind::Temporary if turn.is_spent(awaited) => Err(spent(turn, awaited)),

@@ -53,7 +53,10 @@ fn answered(turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
         Answer::Done(reply) => done(turn, awaited.place, reply),
         Answer::Refused(why) => refused(turn, awaited.place, Some(why)),
         Answer::Closed | Answer::Undone => refused(turn, awaited.place, None),
-        Answer::Running => wait(turn, awaited),
+        Answer::Running => {
+            turn.send_along(awaited)?;
+            wait(turn, awaited)
+        }
         Answer::Fault(fault) => faulted(turn, awaited, fault),
     }
 }
@@ -98,7 +101,7 @@ pub(super) fn refused(turn: &mut Turn<'_>, place: Place, why: Option<&Payload>) 
     turn.turn_back(Cause::Refused { step, why: why.cloned() })
 }
 
-/// An external call is under way: ask again later.
+/// Nobody knows yet: ask again later.
 fn wait(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
     turn.back_off(awaited);
     let name = turn.name(awaited.place).clone();

@@ -14,6 +14,6 @@ pub use orchestrator::{
     SagaOutcome, StartError, StartedIn,
 };
 pub use participant::{
-    Handle, Handled, ParticipantBuilder, ParticipantError, Participating, Reply, Service, Undo, participant,
-    service,
+    External, Handle, Handled, ParticipantBuilder, ParticipantError, Participating, Reply, Service, Undo,
+    participant, service,
 };

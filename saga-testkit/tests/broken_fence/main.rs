@@ -13,6 +13,9 @@ found! { saga_testkit::suite::fence, crate::broken::Broken::new;
         a_second_copy_waits_and_sees_what_the_first_recorded: "sees what the first recorded",
         many_copies_of_a_command_run_it_once: "of sixteen copies",
         transactions_over_the_same_keys_do_not_deadlock: "each row is written",
+        an_external_call_is_begun_before_it_is_made_and_recorded_after_it: "begun on record",
+        a_call_that_lands_after_its_undo_is_undone_once_more: "the undo is on record",
+        a_participant_that_stops_waits_for_its_calls: "its reply is on record",
     }
     LeavesPlaceholders {
         a_key_without_an_outcome_leaves_no_row: "no row without an outcome",

@@ -119,11 +119,12 @@ fn a_closed_pivot_that_was_not_done_compensates_whatever_the_no_is_called() {
 }
 
 #[test]
-fn a_close_is_repeated_for_ever_while_an_external_call_runs() {
+fn a_close_is_repeated_for_ever_while_an_external_call_runs_and_has_it_called_again() {
     let mut case = closing_pivot();
     for attempt in 2..20 {
         case.answer("capture-or-close", Answer::Running);
-        assert!(case.sent.is_empty(), "it waits before it asks again");
+        let command = format!("do capture-or-close #{}", attempt - 1);
+        assert_eq!(case.sent, [command.trim_end_matches(" #1")], "it waits before it closes again");
         case.time_out("capture-or-close");
         assert_eq!(case.sent, [format!("close capture-or-close #{attempt}")]);
     }

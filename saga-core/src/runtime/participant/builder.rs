@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
 
+use super::external::{Caller, Outward};
 use super::intake::Intake;
 use super::service::{Handlers, Service};
 use super::worker::Worker;
@@ -32,6 +33,7 @@ where
         transport,
         workers: WORKERS,
         commands_per_transaction: 1,
+        calls_at_once: CALLS_AT_ONCE,
         handler_timeout: HANDLER_TIMEOUT,
         runs_max: RUNS_MAX,
         ids: Arc::new(RandomIds),
@@ -47,6 +49,7 @@ pub struct ParticipantBuilder<F: Fence> {
     transport: Arc<dyn Transport>,
     workers: usize,
     commands_per_transaction: usize,
+    calls_at_once: usize,
     handler_timeout: Duration,
     runs_max: u32,
     ids: Arc<dyn IdSource>,
@@ -85,8 +88,16 @@ where
         ParticipantBuilder { commands_per_transaction: commands.clamp(1, COMMANDS_MAX), ..self }
     }
 
+    /// How many external handlers run at the same time, from 1 to 1024; 64 unless said otherwise.
+    ///
+    /// They hold no worker and no connection. Up to 16 times as many commands wait for them; beyond that a command is
+    /// answered with a temporary fault, so that a slow gateway leaves room for the participant's other commands.
+    pub fn calls_at_once(self, calls: usize) -> Self {
+        ParticipantBuilder { calls_at_once: calls.clamp(1, CALLS_MAX), ..self }
+    }
+
     /// How long a handler may take; 10 seconds unless said otherwise. After that its work is rolled back, and it counts
-    /// as a temporary fault.
+    /// as a temporary fault. A call of an external handler is dropped, and nobody knows whether it lands.
     pub fn handler_timeout(self, timeout: Duration) -> Self {
         ParticipantBuilder { handler_timeout: timeout, ..self }
     }
@@ -122,7 +133,11 @@ where
     fn spawn(self, name: ParticipantName, commands: Destination) -> Participating<F> {
         let (mut tasks, mut sending) = (Tasks::new(&*self.ids), Tasks::new(&*self.ids));
         let relay = relay::start(self.fence.clone(), self.transport.clone(), None, &mut sending);
-        let in_flight = self.workers * self.commands_per_transaction.max(IN_FLIGHT_PER_WORKER);
+        let calls_waiting =
+            if self.handlers.has_external() { self.calls_at_once * IN_FLIGHT_PER_CALL } else { 0 };
+        let in_flight =
+            self.workers * self.commands_per_transaction.max(IN_FLIGHT_PER_WORKER) + calls_waiting;
+        let (outward, errands) = Outward::channel(calls_waiting);
         let (healthy, jobs) = mpsc::channel(in_flight);
         let (suspects, alone) = mpsc::channel(in_flight);
         let worker = Worker {
@@ -146,6 +161,7 @@ where
             tasks.spawn(worker.clone().run(jobs.clone()));
         }
         tasks.spawn(worker.clone().run_alone(alone));
+        tasks.spawn(Caller::new(worker.clone(), self.calls_at_once).run(errands));
         let group = name.as_str().to_owned();
         let options = SubscribeOptions { source: commands, group, in_flight_max: in_flight };
         let intake = Intake {
@@ -154,6 +170,7 @@ where
             options,
             healthy,
             suspects,
+            outward,
             stopping: tasks.stopping(),
         };
         tasks.spawn(intake.run());
@@ -211,6 +228,15 @@ const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A process that dies once or twice was probably unlucky; five times with the same command is a bug in its handler.
 const RUNS_MAX: u32 = 5;
+
+/// A gateway answers in tenths of a second, so this is a few hundred calls a second.
+const CALLS_AT_ONCE: usize = 64;
+
+/// Far more than a gateway allows one client, and still few tasks.
+const CALLS_MAX: usize = 1024;
+
+/// Enough for a burst; each of them is a delivery that the broker has not got back.
+const IN_FLIGHT_PER_CALL: usize = 16;
 
 /// Deliveries on their way for each worker, so that it never waits for the broker between two transactions.
 const IN_FLIGHT_PER_WORKER: usize = 16;

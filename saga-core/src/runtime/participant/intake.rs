@@ -6,7 +6,9 @@ use metrics::counter;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::external::Outward;
 use super::job::Job;
+use super::service::Calling;
 use super::worker::Worker;
 use crate::message::{CommandMessage, Fault};
 use crate::port::{Delivery, Fence, Outbox, SubscribeOptions, Subscription, Transport, TransportError};
@@ -20,6 +22,7 @@ pub(super) struct Intake<F: Fence> {
     pub(super) options: SubscribeOptions,
     pub(super) healthy: mpsc::Sender<Job>,
     pub(super) suspects: mpsc::Sender<Job>,
+    pub(super) outward: Outward,
     pub(super) stopping: Stopping,
 }
 
@@ -69,7 +72,8 @@ where
             match CommandMessage::decode(&envelope) {
                 Ok(command) => {
                     let settling = settling.clone();
-                    let job = Job { command, token, settling, suspicion: None, counted: false };
+                    let job =
+                        Job { command, token, settling, suspicion: None, counted: false, outside: None };
                     self.pass_on(job, redelivered).await;
                 }
                 Err(error) => {
@@ -85,9 +89,26 @@ where
             return self.unknown(job).await;
         }
         job.suspicion = self.worker.suspect(&job, redelivered);
+        if let Some(handler) = self.worker.handlers.external(&job.command) {
+            return self.pass_on_external(job, handler.clone()).await;
+        }
         let queue = if job.suspicion.is_some() { &self.suspects } else { &self.healthy };
         // The queue closes only when the participant is torn down; the command then comes again.
         drop(queue.send(job).await);
+    }
+
+    /// No handler is run in the transactions of an external command, so there even a suspect is harmless.
+    async fn pass_on_external(&self, mut job: Job, handler: Arc<dyn Calling>) {
+        match self.outward.admit(handler, self.healthy.clone()) {
+            Ok(outside) => {
+                job.outside = Some(outside);
+                drop(self.healthy.send(job).await);
+            }
+            Err(fault) => {
+                self.worker.answer_fault(&job, fault).await;
+                job.settling.ack(job.token).await;
+            }
+        }
     }
 
     /// A command that nobody handles: its saga parks visibly, and the message is kept for a look.

@@ -1,5 +1,6 @@
 //! One command that was received, and the answers it can get.
 
+use super::external::Outside;
 use super::suspects::Suspicion;
 use crate::fence::FenceKey;
 use crate::id::{MessageId, ParticipantName};
@@ -16,6 +17,8 @@ pub(super) struct Job {
     pub(super) suspicion: Option<Suspicion>,
     /// Whether its run was counted.
     pub(super) counted: bool,
+    /// Set if an external handler runs it, outside of the transactions.
+    pub(super) outside: Option<Outside>,
 }
 
 impl Job {

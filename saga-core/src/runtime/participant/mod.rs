@@ -2,6 +2,7 @@
 
 mod builder;
 mod crew;
+mod external;
 mod handler;
 mod intake;
 mod job;
@@ -10,5 +11,5 @@ mod suspects;
 mod worker;
 
 pub use builder::{ParticipantBuilder, ParticipantError, Participating, participant};
-pub use handler::{Handle, Handled, Reply, Undo};
+pub use handler::{External, Handle, Handled, Reply, Undo};
 pub use service::{Service, service};

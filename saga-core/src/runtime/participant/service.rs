@@ -5,8 +5,11 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::handler::{Handle, Reply, Undo};
-use crate::message::{Command, Fault, Participant, Payload, PayloadError, Undoes};
+use super::handler::{External, Handle, Reply, Undo};
+use crate::definition::Outcome;
+use crate::fence::Recorded;
+use crate::id::{Direction, MessageId};
+use crate::message::{Command, CommandMessage, Fault, Participant, Payload, PayloadError, Undoes};
 
 /// Begins the service of participant `P`, whose commands are all handled by `handlers`.
 ///
@@ -55,6 +58,8 @@ pub fn service<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static>(
         handlers: Arc::new(handlers),
         work: HashMap::new(),
         undos: HashMap::new(),
+        external: HashMap::new(),
+        external_undos: HashMap::new(),
         participant: PhantomData,
     }
 }
@@ -64,6 +69,8 @@ pub struct Service<P, H, Tx> {
     handlers: Arc<H>,
     work: HashMap<&'static str, Work<Tx>>,
     undos: HashMap<&'static str, Undoing<Tx>>,
+    external: HashMap<&'static str, Arc<dyn Calling>>,
+    external_undos: HashMap<&'static str, Arc<dyn Calling>>,
     participant: PhantomData<fn(P)>,
 }
 
@@ -79,10 +86,34 @@ pub(super) type Work<Tx> =
 pub(super) type Undoing<Tx> =
     Box<dyn for<'a> Fn(&'a Payload, &'a Payload, &'a mut Tx) -> Answering<'a, ()> + Send + Sync>;
 
+/// An external handler, with its types erased.
+pub(super) trait Calling: Send + Sync {
+    fn call<'a>(&'a self, body: &'a Payload, key: MessageId) -> Answering<'a, Answered>;
+    fn undo<'a>(&'a self, key: MessageId, did: &'a Recorded) -> Answering<'a, ()>;
+}
+
 /// The handlers of a service, with all types but the transaction's erased.
 pub(super) struct Handlers<Tx> {
     pub(super) work: HashMap<&'static str, Work<Tx>>,
     pub(super) undos: HashMap<&'static str, Undoing<Tx>>,
+    external: HashMap<&'static str, Arc<dyn Calling>>,
+    external_undos: HashMap<&'static str, Arc<dyn Calling>>,
+}
+
+impl<Tx> Handlers<Tx> {
+    pub(super) fn has_external(&self) -> bool {
+        !self.external.is_empty()
+    }
+
+    /// The external handler that does or undoes this command, if one does. A close runs no handler.
+    pub(super) fn external(&self, command: &CommandMessage) -> Option<&Arc<dyn Calling>> {
+        let command_type = command.command_type.as_str();
+        match command.direction {
+            Direction::Do => self.external.get(command_type),
+            Direction::Undo => self.external_undos.get(command_type),
+            Direction::Close => None,
+        }
+    }
 }
 
 impl<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static> Service<P, H, Tx> {
@@ -96,11 +127,7 @@ impl<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static> Service<P, H,
             let handlers = handlers.clone();
             Box::pin(async move {
                 let command = body.decode().map_err(unreadable)?;
-                match handlers.handle(command, tx).await? {
-                    Reply::Done(reply) => Payload::encode::<C::Reply>(&reply).map(Answered::Done),
-                    Reply::Refused(why) => Payload::encode::<C::Refusal>(&why).map(Answered::Refused),
-                }
-                .map_err(unreadable)
+                Answered::from_reply(handlers.handle(command, tx).await?)
             })
         });
         self.work.insert(C::TYPE, work);
@@ -125,8 +152,66 @@ impl<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static> Service<P, H,
         self
     }
 
+    /// Takes the command `C`, whose work is a call to another system.
+    pub fn external<C: Command<Participant = P>>(mut self) -> Self
+    where
+        H: External<C>,
+    {
+        self.external.insert(C::TYPE, calling::<C, H>(&self.handlers));
+        self
+    }
+
+    /// Takes the command `U`, which takes back the call of `C`.
+    pub fn external_undo<C: Command<Participant = P>, U: Undoes<C>>(mut self) -> Self
+    where
+        H: External<C>,
+    {
+        self.external_undos.insert(U::TYPE, calling::<C, H>(&self.handlers));
+        self
+    }
+
     pub(super) fn into_handlers(self) -> Handlers<Tx> {
-        Handlers { work: self.work, undos: self.undos }
+        let Service { work, undos, external, external_undos, .. } = self;
+        Handlers { work, undos, external, external_undos }
+    }
+}
+
+impl Answered {
+    fn from_reply<C: Command>(reply: Reply<C>) -> Result<Self, Fault> {
+        match reply {
+            Reply::Done(reply) => Payload::encode::<C::Reply>(&reply).map(Answered::Done),
+            Reply::Refused(why) => Payload::encode::<C::Refusal>(&why).map(Answered::Refused),
+        }
+        .map_err(unreadable)
+    }
+}
+
+/// An external handler of the command `C`.
+struct ExternalOf<C, H> {
+    handlers: Arc<H>,
+    command: PhantomData<fn(C)>,
+}
+
+fn calling<C: Command, H: External<C>>(handlers: &Arc<H>) -> Arc<dyn Calling> {
+    Arc::new(ExternalOf::<C, H> { handlers: handlers.clone(), command: PhantomData })
+}
+
+impl<C: Command, H: External<C>> Calling for ExternalOf<C, H> {
+    fn call<'a>(&'a self, body: &'a Payload, key: MessageId) -> Answering<'a, Answered> {
+        Box::pin(async move {
+            let command = body.decode().map_err(unreadable)?;
+            Answered::from_reply(self.handlers.call(command, key).await?)
+        })
+    }
+
+    fn undo<'a>(&'a self, key: MessageId, did: &'a Recorded) -> Answering<'a, ()> {
+        Box::pin(async move {
+            let did = match did {
+                Recorded::Reply(reply) => Outcome::Done(reply.decode().map_err(unreadable)?),
+                Recorded::Unknown => Outcome::Unknown,
+            };
+            External::<C>::undo(&*self.handlers, key, did).await
+        })
     }
 }
 

@@ -10,13 +10,13 @@ use tokio::sync::{Mutex, mpsc};
 use tracing::{Instrument, info_span, warn};
 
 use super::crew::Crew;
+use super::external::Errand;
 use super::job::Job;
 use super::service::{Answered, Answering, Handlers};
 use super::suspects::{Suspects, Suspicion};
 use crate::fence::{self, FenceKey, FenceState, Recorded, Verdict};
 use crate::id::{Direction, ParticipantName};
 use crate::message::{Answer, CommandMessage, Fault, FaultKind};
-use crate::policy::Timestamp;
 use crate::port::{Fence, FenceWrite, IdSource, Outbox, StoreError, Transport};
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::{self, RelayHandle};
@@ -42,11 +42,19 @@ pub(super) struct Worker<F: Fence> {
 }
 
 /// What a command comes to inside its transaction.
-enum Outcome {
+pub(super) enum Outcome {
     /// Store this, if anything, and answer.
     Answer(Option<FenceState>, Answer),
     /// Store nothing for this command and answer with the fault.
     Fault(Fault),
+    /// Store this, if anything, and go on outside of the transaction.
+    Outside(Option<FenceState>, Errand),
+}
+
+/// What is left to do for a command once its transaction is committed.
+pub(super) enum Rest {
+    Answer(Fault),
+    Outside(Errand),
 }
 
 /// Why a transaction came to nothing.
@@ -71,11 +79,12 @@ where
 {
     pub(super) fn knows(&self, command: &CommandMessage) -> bool {
         let command_type = command.command_type.as_str();
-        match command.direction {
+        let local = match command.direction {
             Direction::Do => self.handlers.work.contains_key(command_type),
             Direction::Undo => self.handlers.undos.contains_key(command_type),
             Direction::Close => true,
-        }
+        };
+        local || self.handlers.external(command).is_some()
     }
 
     pub(super) fn suspect(&self, job: &Job, redelivered: bool) -> Option<Suspicion> {
@@ -115,10 +124,10 @@ where
             self.savepoints = jobs.len() == 1 || self.careful > 0;
             self.careful = self.careful.saturating_sub(1);
             match self.attempt(&mut jobs).await {
-                Ok(faults) => return self.settle(jobs, faults).await,
+                Ok(rests) => return self.settle(jobs, rests).await,
                 Err(Failure::Handler(place, fault)) => {
                     let job = jobs.remove(place);
-                    self.settle(vec![job], vec![(0, fault)]).await;
+                    self.settle(vec![job], vec![(0, Rest::Answer(fault))]).await;
                     return self.run_each(jobs).await;
                 }
                 Err(Failure::NoSavepoint) => {
@@ -131,7 +140,7 @@ where
                 Err(Failure::Store(_)) if jobs.len() > 1 => return self.run_each(jobs).await,
                 Err(Failure::Store(error)) if !error.is_temporary() => {
                     // The service's own constraints refused at commit: its code's fault, and perhaps a passing one.
-                    return self.settle(jobs, vec![(0, Fault::temporary(error))]).await;
+                    return self.settle(jobs, vec![(0, Rest::Answer(Fault::temporary(error)))]).await;
                 }
                 Err(Failure::Store(error)) => warn!(%error, "failed to run a command, trying again"),
             }
@@ -155,28 +164,32 @@ where
         }
     }
 
-    /// One transaction over several commands. Returns the faults to answer once it is committed.
-    async fn attempt(&self, jobs: &mut [Job]) -> Result<Vec<(usize, Fault)>, Failure> {
+    /// One transaction over several commands. Returns what is left to do now that it is committed.
+    async fn attempt(&self, jobs: &mut [Job]) -> Result<Vec<(usize, Rest)>, Failure> {
         let keys: Vec<FenceKey> = jobs.iter().map(|job| job.key(&self.name)).collect();
         let (mut tx, rows) = self.fence.begin(&keys).await?;
         let room = self.relay.room(jobs.len());
         let mut writes = Vec::with_capacity(jobs.len());
-        let mut faults = Vec::new();
+        let mut rests = Vec::new();
         for (place, ((job, key), row)) in jobs.iter_mut().zip(keys).zip(rows).enumerate() {
             let (state, reply) = match self.admit(place, job, &key, row.as_ref(), &mut tx).await? {
                 Outcome::Answer(state, answer) => {
                     (state, Some(job.reply_row(answer, &*self.ids, room.is_some())))
                 }
                 Outcome::Fault(fault) => {
-                    faults.push((place, fault));
+                    rests.push((place, Rest::Answer(fault)));
                     (None, None)
+                }
+                Outcome::Outside(state, errand) => {
+                    rests.push((place, Rest::Outside(errand)));
+                    (state, None)
                 }
             };
             writes.push(FenceWrite { key, state, reply });
         }
         self.fence.commit(tx, &writes, relay::LEASE).await?;
         self.relay.hand_over(writes.into_iter().filter_map(|write| write.reply).collect(), room);
-        Ok(faults)
+        Ok(rests)
     }
 
     /// What the fence says to one command, carried out.
@@ -188,22 +201,18 @@ where
         row: Option<&FenceState>,
         tx: &mut F::Tx,
     ) -> Result<Outcome, Failure> {
+        if let Some(outside) = &job.outside {
+            return Ok(self.admit_external(&job.command, &outside.progress, row, tx));
+        }
         let direction = job.command.direction;
         match fence::decide(row, direction) {
-            Verdict::Answer(Answer::Running) => Ok(Outcome::Answer(None, Answer::Running)),
-            Verdict::Answer(Answer::Fault(fault)) => Ok(Outcome::Fault(fault)),
-            Verdict::Answer(answer) => {
-                counter!("saga_duplicates_absorbed_total").increment(1);
-                if answer == Answer::Closed && direction == Direction::Do {
-                    counter!("saga_tombstones_hit_total").increment(1);
-                }
-                Ok(Outcome::Answer(None, answer))
-            }
+            Verdict::Answer(answer) => Ok(from_record(direction, answer)),
             Verdict::Record(state, answer) => {
                 counter!("saga_tombstones_set_total").increment(1);
                 Ok(Outcome::Answer(Some(state), answer))
             }
-            Verdict::Run => match self.run_denied(job, key, self.fence.began(tx)).await? {
+            Verdict::Run if self.is_expired(&job.command, tx) => Ok(Outcome::Fault(expired())),
+            Verdict::Run => match self.count_denied(job, key).await? {
                 Some(fault) => Ok(Outcome::Fault(fault)),
                 None => self.run_work(place, &job.command, tx).await,
             },
@@ -214,21 +223,18 @@ where
         }
     }
 
-    /// Why a command may not be run, if it may not: it is out of date, or took the process down too often.
-    async fn run_denied(
+    /// Whether a command is so old that its fence row may have been deleted.
+    pub(super) fn is_expired(&self, command: &CommandMessage, tx: &F::Tx) -> bool {
+        self.fence.began(tx) > command.not_after
+    }
+
+    /// Counts a suspect's run before it begins, in a transaction of its own. Returns the fault to answer with if its
+    /// handler took the process down too often.
+    pub(super) async fn count_denied(
         &self,
         job: &mut Job,
         key: &FenceKey,
-        now: Timestamp,
-    ) -> Result<Option<Fault>, Failure> {
-        if now > job.command.not_after {
-            return Ok(Some(Fault::temporary("the command is expired and was not run")));
-        }
-        self.count_denied(job, key).await
-    }
-
-    /// Counts a suspect's run before it begins, in a transaction of its own.
-    async fn count_denied(&self, job: &mut Job, key: &FenceKey) -> Result<Option<Fault>, Failure> {
+    ) -> Result<Option<Fault>, StoreError> {
         let Some(suspicion) = &job.suspicion else { return Ok(None) };
         if !job.counted && !suspicion.is_confirmed() {
             let runs = self.fence.count_runs(std::slice::from_ref(key)).await?;
@@ -312,36 +318,51 @@ where
         command: &CommandMessage,
         handler: Answering<'_, T>,
     ) -> Result<Result<T, Fault>, Failure> {
+        self.watched(command, handler).await.map_err(|fault| Failure::Handler(place, fault))
+    }
+
+    /// Awaits a handler, or says how it broke off: it took too long, or it panicked.
+    pub(super) async fn watched<T>(
+        &self,
+        command: &CommandMessage,
+        handler: Answering<'_, T>,
+    ) -> Result<Result<T, Fault>, Fault> {
         let CommandMessage { saga, step, direction, attempt, trace, .. } = command;
         let span = info_span!("saga.handle", %saga, %step, %direction, attempt, traceparent = trace.as_str());
         let handler = AssertUnwindSafe(handler.instrument(span)).catch_unwind();
         match tokio::time::timeout(self.handler_timeout, handler).await {
             Ok(Ok(answered)) => Ok(answered),
-            Ok(Err(_)) => Err(Failure::Handler(place, Fault::temporary("the handler panicked"))),
+            Ok(Err(_)) => Err(Fault::temporary("the handler panicked")),
             Err(_) => {
                 let limit = self.handler_timeout;
-                Err(Failure::Handler(
-                    place,
-                    Fault::temporary(format!("the handler took longer than {limit:?}")),
-                ))
+                Err(Fault::temporary(format!("the handler took longer than {limit:?}")))
             }
         }
     }
 
-    /// Answers the faults, forgets the counted runs that came to an end, and acks.
-    async fn settle(&self, jobs: Vec<Job>, faults: Vec<(usize, Fault)>) {
-        for (place, fault) in faults {
-            self.answer_fault(&jobs[place], fault).await;
+    /// Answers the faults, forgets the counted runs that came to an end, and acks what does not go on outside.
+    async fn settle(&self, jobs: Vec<Job>, rests: Vec<(usize, Rest)>) {
+        self.forget_runs(jobs.iter()).await;
+        let mut rests = rests.into_iter().peekable();
+        for (place, job) in jobs.into_iter().enumerate() {
+            match rests.next_if(|(of, _)| *of == place) {
+                Some((_, Rest::Outside(errand))) => job.go_outside(errand).await,
+                Some((_, Rest::Answer(fault))) => {
+                    self.answer_fault(&job, fault).await;
+                    job.settling.ack(job.token).await;
+                }
+                None => job.settling.ack(job.token).await,
+            }
         }
-        let counted: Vec<FenceKey> =
-            jobs.iter().filter(|job| job.counted).map(|job| job.key(&self.name)).collect();
+    }
+
+    /// Forgets the counts of runs that came to an end.
+    pub(super) async fn forget_runs(&self, jobs: impl Iterator<Item = &Job>) {
+        let counted: Vec<FenceKey> = jobs.filter(|job| job.counted).map(|job| job.key(&self.name)).collect();
         if !counted.is_empty()
             && let Err(error) = self.fence.forget_runs(&counted).await
         {
             warn!(%error, "counts of runs could not be forgotten; they only matter if the process dies again");
-        }
-        for job in jobs {
-            job.settling.ack(job.token).await;
         }
     }
 
@@ -384,6 +405,25 @@ impl<F: Fence> Clone for Worker<F> {
     }
 }
 
+/// Answers with what the fence has on record.
+pub(super) fn from_record(direction: Direction, answer: Answer) -> Outcome {
+    match answer {
+        Answer::Fault(fault) => return Outcome::Fault(fault),
+        Answer::Running => {}
+        Answer::Done(_) | Answer::Refused(_) | Answer::Undone | Answer::Closed => {
+            counter!("saga_duplicates_absorbed_total").increment(1);
+        }
+    }
+    if answer == Answer::Closed && direction == Direction::Do {
+        counter!("saga_tombstones_hit_total").increment(1);
+    }
+    Outcome::Answer(None, answer)
+}
+
+pub(super) fn expired() -> Fault {
+    Fault::temporary("the command is expired and was not run")
+}
+
 /// Splits commands into groups in which no fence key occurs twice; nearly always one group.
 fn distinct(jobs: impl Iterator<Item = Job>, name: &ParticipantName) -> Vec<Vec<Job>> {
     let mut groups: Vec<(std::collections::HashSet<FenceKey>, Vec<Job>)> = Vec::new();
@@ -401,7 +441,7 @@ fn distinct(jobs: impl Iterator<Item = Job>, name: &ParticipantName) -> Vec<Vec<
 }
 
 /// Gives commands back untouched, because this process stops.
-async fn give_back(jobs: Vec<Job>) {
+pub(super) async fn give_back(jobs: Vec<Job>) {
     for job in jobs {
         job.settling.release(job.token).await;
     }

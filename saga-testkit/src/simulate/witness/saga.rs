@@ -98,14 +98,14 @@ impl Witness {
         }
     }
 
-    /// S5 and S6: nothing is done after the saga turned back, and what was done is undone from its end.
+    /// S5 and S6: nothing is begun after the saga turned back, and what was done is undone from its end.
     fn sent(&mut self, commit: &Commit, command: &CommandMessage) {
         let CommandMessage { saga: id, step, direction, attempt, .. } = command;
         let Some(saga) = self.sagas.get_mut(id) else { return };
         let is_first = saga.sent.insert((step.clone(), *direction), *attempt).is_none();
         let goes_back = saga.sent.keys().any(|(_, direction)| *direction == Direction::Undo);
         match direction {
-            Direction::Do if goes_back => {
+            Direction::Do if goes_back && is_first => {
                 self.violation(format!("S5: {step} of {id} is sent, and an undo was sent before"));
             }
             Direction::Undo if matches!(commit.status, Status::Running | Status::Completed) => {

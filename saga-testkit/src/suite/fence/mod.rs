@@ -1,10 +1,12 @@
 //! What every fence must do, with its outbox.
 
 mod copies;
+mod external;
 mod harness;
 mod transaction;
 
 pub use copies::*;
+pub use external::*;
 pub use harness::Harness;
 pub use transaction::*;
 
@@ -32,6 +34,11 @@ macro_rules! fence_suite {
                 transactions_over_the_same_keys_do_not_deadlock
                 runs_are_counted_until_they_are_forgotten
                 the_time_goes_on
+                an_external_call_is_begun_before_it_is_made_and_recorded_after_it
+                a_slow_call_holds_back_no_other_command
+                a_call_that_lands_after_its_undo_is_undone_once_more
+                a_call_that_somebody_began_is_made_again_or_undone
+                a_participant_that_stops_waits_for_its_calls
             ]
         );
     };
