@@ -131,6 +131,7 @@ pub mod message;
 pub mod namespace;
 pub mod policy;
 pub mod port;
+pub mod replay;
 pub mod runtime;
 
 pub use definition::{

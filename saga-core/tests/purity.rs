@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 6] = [
     &["definition"],
     &["machine", "fence"],
     &["drawing", "port"],
-    &["memory", "namespace", "runtime"],
+    &["memory", "namespace", "replay", "runtime"],
 ];
 
 /// The rooms that decide: floors one to four.

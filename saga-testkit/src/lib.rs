@@ -1,9 +1,9 @@
 //! What tests of sagas and of adapters share.
 //!
 //! A [story] tells a saga's behaviour as commands and answers, and needs no runtime. [`explore`](explore::explore)
-//! goes every way that a saga can go, whatever fails. A [simulation](simulate) runs the real
-//! runtimes thousands of times with everything that can go wrong. A [lock file](lock) shows a change that sagas under
-//! way would feel.
+//! goes every way that a saga can go, whatever fails. A [simulation](simulate) runs the real runtimes thousands of times
+//! with everything that can go wrong. A [lock file](lock) shows a change that sagas under way would feel, and what sagas
+//! went through in production is [replayed](replay).
 //!
 //! Every adapter of a port passes the same [suite]. `saga_core::memory` is the executable specification, and passes
 //! them first. [`TcpProxy`] stands between a client and its server, to cut and to stall what is between them;
@@ -13,6 +13,7 @@ pub mod explore;
 mod kafka;
 pub mod lock;
 mod proxy;
+pub mod replay;
 pub mod simulate;
 pub mod story;
 pub mod suite;

@@ -144,7 +144,7 @@ pub(super) fn item_of(name: &StepName) -> &str {
 }
 
 /// What stands between a step's name and the key of an item.
-pub(super) const ITEM_MARK: char = '#';
+pub(crate) const ITEM_MARK: char = '#';
 
 /// A saga's state is read and written whole at every transition, and each item is a line of it and a transition.
 const ITEMS_MAX: usize = 256;

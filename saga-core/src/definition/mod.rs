@@ -18,6 +18,7 @@ mod step;
 pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, Reversible, saga};
 pub use draft::Steps;
 pub use error::DefinitionError;
+pub(crate) use items::ITEM_MARK;
 pub use items::{CompensateEach, Each, RetriableEach};
 pub use notification::Notification;
 pub use pause::Pause;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::id::SagaName;
 
 /// The definition that a saga began with, and keeps to its end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DefinitionRef {
     /// The saga type's name.
     pub name: SagaName,

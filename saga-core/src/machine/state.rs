@@ -74,6 +74,14 @@ impl State {
             State::Parked(parked) => parked.cause.as_ref(),
         }
     }
+
+    /// Why the saga is parked, if it is.
+    pub fn parked(&self) -> Option<&str> {
+        match self {
+            State::Parked(parked) => Some(&parked.reason),
+            State::Running(_) | State::Compensating(_) | State::Completed(_) | State::Compensated(_) => None,
+        }
+    }
 }
 
 /// Where a saga stands, as tables and lists show it.

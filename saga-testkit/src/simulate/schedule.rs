@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saga_core::Saga;
-use saga_core::machine::{self, Applied, Event, Instance, Parked, State, Status};
+use saga_core::machine::{Event, Instance, Status};
 use saga_core::message::Payload;
 use saga_core::port::{History, Outbox, SagaDetails, Transport};
+use saga_core::replay::Recording;
 use tokio::time::{Instant, sleep};
 
 use super::Simulation;
@@ -144,49 +145,25 @@ impl<S: Saga> Stage<S> {
                 stored.parked
             ));
         }
-        match Instance::decode(stored.clone()) {
-            Ok(instance) => {
-                let awaited = instance.state.steps().iter().filter(|record| record.state.is_awaited());
-                if stored.status.is_terminal() && awaited.count() > 0 {
-                    self.world.violation(format!("S18: {id} has ended, and awaits an answer"));
-                }
-                if self.replayed(details) != Some(instance.encode_state()) {
-                    self.world.violation(format!("S17: the journal of {id} does not lead to its state"));
-                }
-            }
-            Err(error) => self.world.violation(format!("S17: {id} cannot be read: {error}")),
+        let awaited = Instance::decode(stored.clone())
+            .is_ok_and(|saga| saga.state.steps().iter().any(|record| record.state.is_awaited()));
+        if stored.status.is_terminal() && awaited {
+            self.world.violation(format!("S18: {id} has ended, and awaits an answer"));
+        }
+        if let Err(why) = self.replayed(details) {
+            self.world.violation(format!("S17: {id}: {why}"));
         }
     }
 
-    /// S17: what the journal's events lead to, in the state's stored form.
-    fn replayed(&self, details: &SagaDetails) -> Option<bytes::Bytes> {
-        let plan = self.definition.plan();
-        let first = details.journal.first()?;
-        let data = self.world.witness(|witness, _| witness.input(details.stored.id))?;
-        let now = first.entry.now;
-        let trace = Instance::decode(details.stored.clone()).ok()?.trace;
-        let mut instance = machine::start(plan, details.stored.id, data, trace, now).ok()?.next;
-        for line in &details.journal[1..] {
-            let event: Event = serde_json::from_slice(&line.entry.event).ok()?;
-            let parked = line.entry.decision.strip_prefix("parked: ");
-            instance = match (machine::apply(plan, &instance, &event, line.entry.now), parked) {
-                (Ok(Applied::Moved(moved)), None) => moved.next,
-                (Ok(Applied::Moved(moved)), Some(_)) if moved.next.state.status() == Status::Parked => {
-                    moved.next
-                }
-                // It was parked as it stood, because it could not be read.
-                (_, Some(reason)) => parked_as_it_is(instance, reason),
-                (Ok(Applied::Ignored(_)) | Err(_), None) => return None,
-            };
+    /// S17: the journal begins with what the saga was given, and leads to its state.
+    fn replayed(&self, details: &SagaDetails) -> Result<(), String> {
+        let recording = Recording::of(self.definition.plan(), details).map_err(|error| error.to_string())?;
+        let given = self.world.witness(|witness, _| witness.input(details.stored.id));
+        match recording.journal.first().map(|line| &line.event) {
+            Some(Event::Started { data }) if given.as_ref() == Some(data) => Ok(()),
+            first => Err(format!("its journal begins with {first:?}")),
         }
-        Some(instance.encode_state())
     }
-}
-
-fn parked_as_it_is(instance: Instance, reason: &str) -> Instance {
-    let (steps, cause) = (instance.state.steps().to_vec(), instance.state.cause().cloned());
-    let state = State::Parked(Parked { steps, cause, reason: reason.to_owned() });
-    Instance { version: instance.version + 1, state, ..instance }
 }
 
 /// How long faults last, from and to.

@@ -10,7 +10,7 @@ use super::arrival::{Begin, Verdict};
 use super::operate::OperateError;
 use crate::definition::{Plan, ScriptError};
 use crate::id::{Destination, StepName, Version};
-use crate::machine::{self, Applied, Effect, Event, Instance, State, Transition};
+use crate::machine::{self, Applied, Effect, Event, Instance, Transition};
 use crate::message::{CommandMessage, NotificationMessage};
 use crate::policy::Timestamp;
 use crate::port::{Change, Commit, IdSource, JournalEntry, OutboxRow, Start, TimerChange};
@@ -136,12 +136,7 @@ impl<'a> Fold<'a> {
             status: instance.state.status(),
             state: instance.encode_state(),
             data: instance.data.as_bytes().clone(),
-            parked: match &instance.state {
-                State::Parked(parked) => Some(parked.reason.clone()),
-                State::Running(_) | State::Compensating(_) | State::Completed(_) | State::Compensated(_) => {
-                    None
-                }
-            },
+            parked: instance.state.parked().map(str::to_owned),
             journal: std::mem::take(&mut self.journal),
             outbox: std::mem::take(&mut self.outbox),
             timers: std::mem::take(&mut self.timers).into_values().collect(),
