@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// Proves the framework itself, and prints figures.
@@ -16,6 +18,8 @@ pub(crate) enum Command {
     Explore(ExploreArguments),
     /// Run a saga thousands of times with everything that can go wrong
     Simulate(SimulateArguments),
+    /// Replay what orders of the example went through on real servers, by its definition of today
+    Replay(ReplayArguments),
     /// Plant bugs, one after another, and show that the simulation finds each
     Gallery(GalleryArguments),
 }
@@ -50,6 +54,16 @@ pub(crate) struct SimulateArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// The recordings; those of the order example unless named
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print one line of JSON instead of a line for each recording
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct GalleryArguments {
     /// Print one line of JSON instead of a table
     #[arg(long)]
@@ -63,4 +77,5 @@ Examples:
   scripts/prove explore --seconds 600 --seed 7
   scripts/prove simulate
   scripts/prove simulate --seed 4711 --runs 1
+  scripts/prove replay
   scripts/prove gallery";

@@ -1,4 +1,4 @@
-//! Long proofs of the framework itself, with figures: `scripts/prove explore` and `scripts/prove simulate`.
+//! Long proofs of the framework itself, with figures: see `scripts/prove --help`.
 //!
 //! A proof is a subcommand with a file of its own. It prints what it did as it goes, one line of JSON at the end if it
 //! is asked for that, and fails if anything is wrong.
@@ -8,6 +8,7 @@ mod draw;
 mod examples;
 mod explore;
 mod gallery;
+mod replay;
 mod shop;
 mod simulate;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let proved = match Arguments::parse().command {
         Command::Explore(arguments) => explore::run(&arguments),
         Command::Gallery(arguments) => gallery::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match proved {

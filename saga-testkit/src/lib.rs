@@ -31,3 +31,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/explorer.md")]
 struct ExplorerDocument;
+
+/// The program in the document on replay.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/replay.md")]
+struct ReplayDocument;

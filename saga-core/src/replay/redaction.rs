@@ -13,7 +13,8 @@ use crate::message::{Answer, Fault};
 
 impl Recording {
     /// The same saga without what was said in it: each text and each number in bodies, reasons and faults has a stand-in
-    /// of the same form, but for those in the fields named in `keep`.
+    /// of the same form, but for those in the fields named in `keep`. A body without fields, such as an enum's variant,
+    /// goes by its name in the event: `data`, `done`, `refused` or `signal`.
     ///
     /// Equal values have equal stand-ins. Names of fields, truth values, zeros, the number of things, names of steps,
     /// ids of sagas and times stay, so a map whose keys are personal is not for a recording. `plan` is of the definition
@@ -48,13 +49,13 @@ impl Hiding<'_> {
     fn event(&mut self, event: &Event) -> Event {
         let mut event = event.clone();
         match &mut event {
-            Event::Started { data } => *data = self.0.payload(data),
+            Event::Started { data } => *data = self.0.payload("data", data),
             Event::Replied { step, answer, .. } => {
                 *answer = self.answer(answer);
                 *step = self.step(step);
             }
             Event::TimerDue { step, .. } => *step = self.step(step),
-            Event::Signalled { signal, .. } => *signal = self.0.payload(signal),
+            Event::Signalled { signal, .. } => *signal = self.0.payload("signal", signal),
             Event::Undeliverable { step, reason } => {
                 *reason = self.0.field("reason", reason);
                 *step = self.step(step);
@@ -73,8 +74,8 @@ impl Hiding<'_> {
 
     fn answer(&mut self, answer: &Answer) -> Answer {
         match answer {
-            Answer::Done(reply) => Answer::Done(self.0.payload(reply)),
-            Answer::Refused(why) => Answer::Refused(self.0.payload(why)),
+            Answer::Done(reply) => Answer::Done(self.0.payload("done", reply)),
+            Answer::Refused(why) => Answer::Refused(self.0.payload("refused", why)),
             Answer::Fault(Fault { kind, message }) => {
                 Answer::Fault(Fault { kind: *kind, message: self.0.field("message", message) })
             }
@@ -84,7 +85,7 @@ impl Hiding<'_> {
 
     fn resolution(&mut self, resolution: &Resolution) -> Resolution {
         match resolution {
-            Resolution::Done(reply) => Resolution::Done(self.0.payload(reply)),
+            Resolution::Done(reply) => Resolution::Done(self.0.payload("done", reply)),
             Resolution::NotDone => Resolution::NotDone,
         }
     }

@@ -27,8 +27,12 @@ impl<'a> StandIns<'a> {
         StandIns { keep, texts: Pairs::default(), numbers: Pairs::default() }
     }
 
-    pub(super) fn payload(&mut self, payload: &Payload) -> Payload {
+    /// A body; if it has no fields, it goes by the name that it has in its event.
+    pub(super) fn payload(&mut self, name: &str, payload: &Payload) -> Payload {
         let hidden = match payload.decode::<Value>() {
+            Ok(value) if !value.is_object() && !value.is_array() && self.keep.contains(&name) => {
+                return payload.clone();
+            }
             Ok(value) => self.value(value).to_string(),
             Err(_) => self.text(payload.as_text()),
         };
@@ -177,7 +181,7 @@ mod tests {
 
     fn hidden(keep: &[&str], text: &str) -> String {
         let payload = Payload::from_bytes(text.to_owned().into()).unwrap();
-        StandIns::keeping(keep).payload(&payload).as_text().to_owned()
+        StandIns::keeping(keep).payload("done", &payload).as_text().to_owned()
     }
 
     #[test]
@@ -196,6 +200,13 @@ mod tests {
         let digits: Vec<u8> = (1..=12).collect();
         let hidden: Vec<u8> = serde_json::from_str(&hidden(&[], &format!("{digits:?}"))).unwrap();
         assert_eq!(hidden.iter().collect::<HashSet<_>>().len(), 12, "{hidden:?}");
+    }
+
+    #[test]
+    fn a_body_without_fields_goes_by_its_name_in_the_event() {
+        assert_eq!(hidden(&["done"], r#""Ada""#), r#""Ada""#);
+        assert_eq!(hidden(&["refused"], r#""Ada""#), r#""Aaa""#);
+        assert_eq!(hidden(&["done"], r#"{"by":"Ada"}"#), r#"{"by":"Aaa"}"#);
     }
 
     #[test]

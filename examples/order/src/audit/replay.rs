@@ -1,13 +1,12 @@
 //! Folds a journal again: its events must give the stored state, and say which commands were sent.
 
-use std::sync::Arc;
-
 use saga_core::definition::Plan;
 use saga_core::id::{Direction, SagaId};
-use saga_core::machine::{self, Applied, Effect, Event, Instance, Transition};
+use saga_core::machine::Event;
 use saga_core::message::Payload;
 use saga_core::policy::Timestamp;
-use saga_core::port::Stored;
+use saga_core::port::{JournalEntry, Stored};
+use saga_core::replay::{Message, Recording};
 use uuid::Uuid;
 
 use super::evidence::{Line, Order, Saga};
@@ -23,52 +22,32 @@ pub(super) type Sent = (String, Direction);
 ///
 /// Where the journal and the saga part.
 pub(super) fn replay(
-    plan: &Arc<Plan>,
+    plan: &Plan,
     id: Uuid,
     order: &Order,
     saga: &Saga,
     journal: &[Line],
 ) -> Result<Vec<Sent>, String> {
-    let stored = stored(plan, id, saga)?;
-    let after = Instance::decode(stored.clone()).map_err(|error| error.to_string())?;
-    let Some((first, rest)) = journal.split_first() else { return Err("it has no journal".into()) };
-    let begun = machine::start(plan, stored.id, data(order)?, after.trace.clone(), now(first));
-    let begun = begun.map_err(|error| error.to_string())?;
-    let mut sent = Vec::new();
-    let mut instance = check(begun, first, &mut sent)?;
-    for line in rest {
-        let event: Event = serde_json::from_slice(&line.event).map_err(|error| error.to_string())?;
-        instance = match machine::apply(plan, &instance, &event, now(line)) {
-            Ok(Applied::Moved(transition)) => check(*transition, line, &mut sent)?,
-            Ok(Applied::Ignored(reason)) => {
-                return Err(format!("line {} would have been ignored: {}", line.version, reason.as_str()));
-            }
-            Err(error) => return Err(format!("line {} is impossible: {error}", line.version)),
-        };
+    let journal: Vec<JournalEntry> = journal.iter().map(entry).collect();
+    let recording = Recording::of_journal(plan, &stored(plan, id, saga)?, journal.iter());
+    let recording = recording.map_err(|error| error.to_string())?;
+    let ordered = Event::Started { data: data(order)? };
+    if recording.journal.first().is_none_or(|line| line.event != ordered) {
+        return Err("it began with something else than was ordered".into());
     }
-    match instance == after {
-        true => Ok(sent),
-        false => Err("its journal gives another state than is stored".into()),
-    }
+    Ok(recording.messages().filter_map(command).collect())
 }
 
-/// One transition against its line.
-fn check(transition: Transition, line: &Line, sent: &mut Vec<Sent>) -> Result<Instance, String> {
-    let Transition { next, effects, decision } = transition;
-    if decision.to_string() != line.decision || next.version != line.version.unsigned_abs() {
-        return Err(format!(
-            "line {} says {:?}, and the event before it gives {decision:?}",
-            line.version, line.decision
-        ));
-    }
-    sent.extend(effects.into_iter().filter_map(command));
-    Ok(next)
+fn command(message: &Message) -> Option<Sent> {
+    Some((message.step.as_str().to_owned(), message.direction?))
 }
 
-fn command(effect: Effect) -> Option<Sent> {
-    match effect {
-        Effect::Send { step, direction, .. } => Some((step.as_str().to_owned(), direction)),
-        Effect::Notify { .. } | Effect::Arm { .. } | Effect::Disarm { .. } => None,
+fn entry(line: &Line) -> JournalEntry {
+    JournalEntry {
+        version: line.version.unsigned_abs(),
+        event: line.event.clone().into(),
+        now: Timestamp::from_micros(line.now_micros),
+        decision: line.decision.clone(),
     }
 }
 
@@ -92,8 +71,4 @@ fn data(order: &Order) -> Result<Payload, String> {
     let data =
         PlaceOrder { order: OrderId(*id), customer: customer.clone(), amount: *amount, items, hold: None };
     Payload::encode(&data).map_err(|error| error.to_string())
-}
-
-fn now(line: &Line) -> Timestamp {
-    Timestamp::from_micros(line.now_micros)
 }

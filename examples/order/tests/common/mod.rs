@@ -96,6 +96,10 @@ impl World {
         self.payment = Some(payment);
     }
 
+    pub fn order_url(&self) -> &str {
+        &self.urls[0]
+    }
+
     pub async fn databases(&self) -> Databases {
         let [order, payment, inventory] = &self.urls;
         Databases {
@@ -139,7 +143,7 @@ impl World {
         self.until_it(address, event, |order| order["timeline"].to_string().contains(event)).await
     }
 
-    async fn until_it(&self, address: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until_it(&self, address: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let looking = async {
             loop {
                 let (_, order) = self.get(address).await;
