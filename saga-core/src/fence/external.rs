@@ -3,7 +3,11 @@
 //! `Started` is committed before the call, the outcome after it. So a call may land after its row has moved on: a
 //! worker was slow, or died in the call. Three rules take such a call back: a worker that comes to record an outcome
 //! and finds its row no longer `Started` has the undo run once more, and so has every later delivery of the command
-//! that finds `Refused`, or `Compensated`. An undo is idempotent by its key, so once more does no harm.
+//! that finds `Refused`, or `Compensated`.
+//!
+//! Nobody comes back with a call that ended in a fault. Therefore whoever ends `Started` with a refusal or an undo
+//! stores that first, then has the undo run, and then answers: what lands before the row moves on is taken back by
+//! that undo, and what lands later by the three rules. An undo is idempotent by its key, so once more does no harm.
 
 use super::{FenceState, Recorded, Verdict, decide};
 use crate::id::Direction;
@@ -34,12 +38,10 @@ pub enum Called {
 /// What to do with a command of an external handler, given the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExternalVerdict {
-    /// Store `Started` and commit; then call.
-    Begin,
-    /// Call again, with the same key.
-    Call,
-    /// Run the undo with this, then decide again.
-    Undo(Recorded),
+    /// Store this, if anything, and commit; then call.
+    Call(Option<FenceState>),
+    /// Store this, if anything, and commit; then run the undo with what is known, and decide again.
+    Undo(Option<FenceState>, Recorded),
     /// Store this state and answer.
     Record(FenceState, Answer),
     /// Change nothing and answer.
@@ -66,10 +68,10 @@ pub fn decide_external(
 
 fn delivered(row: Option<&FenceState>) -> ExternalVerdict {
     match row {
-        None => ExternalVerdict::Begin,
-        Some(FenceState::Started) => ExternalVerdict::Call,
+        None => ExternalVerdict::Call(Some(FenceState::Started)),
+        Some(FenceState::Started) => ExternalVerdict::Call(None),
         // A call of another worker may have landed when this was written already.
-        Some(FenceState::Refused(_) | FenceState::Compensated) => ExternalVerdict::Undo(Recorded::Unknown),
+        Some(FenceState::Refused(_) | FenceState::Compensated) => undo_unknown(None),
         // Here no call was ever begun, or its outcome is on record.
         Some(FenceState::Applied(_) | FenceState::Closed) => taken_back(row),
     }
@@ -82,16 +84,21 @@ fn landed(row: Option<&FenceState>, called: &Called) -> ExternalVerdict {
             ExternalVerdict::Record(FenceState::Applied(reply.clone()), Answer::Done(reply.clone()))
         }
         (Some(FenceState::Started), Called::Refused(why)) => {
-            ExternalVerdict::Record(FenceState::Refused(why.clone()), Answer::Refused(why.clone()))
+            // Another call with this key may have landed, and its worker have answered with a fault and gone.
+            undo_unknown(Some(FenceState::Refused(why.clone())))
         }
         (Some(FenceState::Started), Called::Failed(fault)) => {
             ExternalVerdict::Answer(Answer::Fault(fault.clone()))
         }
         (Some(FenceState::Applied(_)), _) => taken_back(row),
         (None | Some(FenceState::Refused(_) | FenceState::Compensated | FenceState::Closed), _) => {
-            ExternalVerdict::Undo(Recorded::Unknown)
+            undo_unknown(None)
         }
     }
+}
+
+const fn undo_unknown(store: Option<FenceState>) -> ExternalVerdict {
+    ExternalVerdict::Undo(store, Recorded::Unknown)
 }
 
 /// Nothing of the command's is under way any more, so the record answers it.
@@ -105,22 +112,25 @@ fn taken_back(row: Option<&FenceState>) -> ExternalVerdict {
     }
 }
 
-/// Takes a call back, `given` what the row said when the undo was run. If it says something else by now, a call has
-/// landed meanwhile, perhaps behind the undo: the undo is run again.
+/// Takes a call back, after the undo was run with what was `given`, if it was.
 fn undo(row: Option<&FenceState>, given: Option<&Recorded>) -> ExternalVerdict {
-    match decide(row, Direction::Undo) {
-        Verdict::Undo(recorded) if given == Some(&recorded) => {
+    match (row, given) {
+        (Some(FenceState::Started), _) => undo_unknown(Some(FenceState::Compensated)),
+        // Whoever stored this may have died before the undo was run.
+        (Some(FenceState::Compensated), None) => undo_unknown(None),
+        // The key has had its effect, so nothing can land behind this undo, and the reply is kept until it is done.
+        (Some(FenceState::Applied(reply)), Some(Recorded::Reply(given))) if given == reply => {
             ExternalVerdict::Record(FenceState::Compensated, Answer::Undone)
         }
-        verdict => unchanged(verdict),
+        (_, _) => unchanged(decide(row, Direction::Undo)),
     }
 }
 
 /// Where an external handler makes no difference.
 fn unchanged(verdict: Verdict) -> ExternalVerdict {
     match verdict {
-        Verdict::Run => ExternalVerdict::Begin,
-        Verdict::Undo(recorded) => ExternalVerdict::Undo(recorded),
+        Verdict::Run => ExternalVerdict::Call(Some(FenceState::Started)),
+        Verdict::Undo(recorded) => ExternalVerdict::Undo(None, recorded),
         Verdict::Record(state, answer) => ExternalVerdict::Record(state, answer),
         Verdict::Answer(answer) => ExternalVerdict::Answer(answer),
     }
@@ -150,7 +160,7 @@ mod tests {
         }
     }
 
-    const AGAIN: ExternalVerdict = Says::Undo(Recorded::Unknown);
+    const AGAIN: ExternalVerdict = Says::Undo(None, Recorded::Unknown);
 
     fn done() -> ExternalVerdict {
         Says::Answer(Answer::Done(reply("r")))
@@ -163,7 +173,7 @@ mod tests {
     #[test]
     fn a_do_calls_unless_its_outcome_is_known_and_what_may_have_landed_late_is_undone() {
         let closed = Says::Answer(Answer::Closed);
-        let expected = [Says::Begin, Says::Call, done(), AGAIN, AGAIN, closed];
+        let expected = [Says::Call(Some(Started)), Says::Call(None), done(), AGAIN, AGAIN, closed];
         assert_row(Do, &Progress::Delivered, expected);
     }
 
@@ -172,10 +182,7 @@ mod tests {
         let fault = Fault::temporary("no answer");
         let cases = [
             (Called::Done(reply("new")), Says::Record(Applied(reply("new")), Answer::Done(reply("new")))),
-            (
-                Called::Refused(reply("why")),
-                Says::Record(Refused(reply("why")), Answer::Refused(reply("why"))),
-            ),
+            (Called::Refused(reply("why")), Says::Undo(Some(Refused(reply("why"))), Recorded::Unknown)),
             (Called::Failed(fault.clone()), Says::Answer(Answer::Fault(fault))),
         ];
         for (called, recorded) in cases {
@@ -193,21 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn an_undo_is_recorded_only_if_it_was_given_what_the_row_still_says() {
+    fn an_undo_of_an_unknown_outcome_is_stored_before_it_is_run_and_of_a_known_one_after_it() {
         let undone = || Says::Answer(Answer::Undone);
         let close = || Says::Record(Closed, Answer::Undone);
-        let compensate = || Says::Record(Compensated, Answer::Undone);
-        let with_reply = || Says::Undo(Recorded::Reply(reply("r")));
-        let rest = || [undone(), undone(), undone()];
-        let expected = |started, applied| {
-            let [refused, compensated, closed] = rest();
-            [close(), started, applied, refused, compensated, closed]
-        };
-        assert_row(Undo, &Progress::Delivered, expected(AGAIN, with_reply()));
-        let unknown = Progress::Undone(Recorded::Unknown);
-        assert_row(Undo, &unknown, expected(compensate(), with_reply()));
-        let known = Progress::Undone(Recorded::Reply(reply("r")));
-        assert_row(Undo, &known, expected(AGAIN, compensate()));
+        let begun = || Says::Undo(Some(Compensated), Recorded::Unknown);
+        let with_reply = || Says::Undo(None, Recorded::Reply(reply("r")));
+        let expected = [close(), begun(), with_reply(), undone(), AGAIN, undone()];
+        assert_row(Undo, &Progress::Delivered, expected);
+        let expected = [close(), begun(), with_reply(), undone(), undone(), undone()];
+        assert_row(Undo, &Progress::Undone(Recorded::Unknown), expected);
+        let done = Says::Record(Compensated, Answer::Undone);
+        let expected = [close(), begun(), done, undone(), undone(), undone()];
+        assert_row(Undo, &Progress::Undone(Recorded::Reply(reply("r"))), expected);
     }
 
     #[test]

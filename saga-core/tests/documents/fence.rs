@@ -91,10 +91,13 @@ fn cell(verdict: &Verdict) -> String {
 
 fn external_cell(verdict: &ExternalVerdict) -> String {
     match verdict {
-        ExternalVerdict::Begin => "store `started`, then call".into(),
-        ExternalVerdict::Call => "call again".into(),
-        ExternalVerdict::Undo(recorded) => cell(&Verdict::Undo(recorded.clone())),
-        ExternalVerdict::Record(FenceState::Applied(_) | FenceState::Refused(_), answer) => {
+        ExternalVerdict::Call(None) => "call again".into(),
+        ExternalVerdict::Call(Some(state)) => format!("store `{}`, then call", state.as_str()),
+        ExternalVerdict::Undo(None, recorded) => cell(&Verdict::Undo(recorded.clone())),
+        ExternalVerdict::Undo(Some(state), recorded) => {
+            format!("store `{}`, then {}", state.as_str(), cell(&Verdict::Undo(recorded.clone())))
+        }
+        ExternalVerdict::Record(FenceState::Applied(_), answer) => {
             format!("store it, answer *{}*", answer.name())
         }
         ExternalVerdict::Record(state, answer) => cell(&Verdict::Record(state.clone(), answer.clone())),

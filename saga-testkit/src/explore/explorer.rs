@@ -1,5 +1,6 @@
 //! What a user says of an exploration.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -15,6 +16,7 @@ use saga_core::{Command, Definition, Saga, Signal, Undoes};
 use uuid::Uuid;
 
 use super::Faults;
+use super::external::DecideExternal;
 use super::orchestrator::{Asked, plain};
 use super::participants::Participants;
 use super::report::Report;
@@ -38,6 +40,8 @@ pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
         states_max: STATES_MAX,
         apply: saga_core::machine::apply,
         decide: saga_core::fence::decide,
+        decide_external: saga_core::fence::decide_external,
+        external: HashSet::new(),
         participants: Participants::new(),
         invariants: Vec::new(),
         finals: Vec::new(),
@@ -56,6 +60,8 @@ pub struct Explorer<S, M> {
     states_max: usize,
     pub(super) apply: Apply,
     decide: Decide,
+    decide_external: DecideExternal,
+    pub(super) external: HashSet<&'static str>,
     participants: Participants<M>,
     invariants: Vec<Condition<M>>,
     finals: Vec<Condition<M>>,
@@ -71,6 +77,7 @@ impl<S: Saga> Explorer<S, ()> {
     /// Panics if handlers or conditions were given before, which are for no model.
     pub fn model<M: Clone>(self, model: M) -> Explorer<S, M> {
         let Explorer { plan, sagas, faults, states_max, apply, decide, signals, saga, .. } = self;
+        let Explorer { decide_external, external, .. } = self;
         assert!(
             self.participants.known_types().next().is_none()
                 && self.invariants.is_empty()
@@ -86,6 +93,8 @@ impl<S: Saga> Explorer<S, ()> {
             states_max,
             apply,
             decide,
+            decide_external,
+            external,
             participants,
             invariants,
             finals,
@@ -121,6 +130,18 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     /// Takes another table for the fence's, to explore a fence of your own.
     pub fn fence(self, decide: Decide) -> Self {
         Explorer { decide, ..self }
+    }
+
+    /// Takes another table for that of external handlers, to explore a fence of your own.
+    pub fn external_fence(self, decide: DecideExternal) -> Self {
+        Explorer { decide_external: decide, ..self }
+    }
+
+    /// Says that the handler of command `C` calls another system, between two transactions. Then calls land late, come
+    /// back without an answer, and lose their workers. Such a handler has no part in the model.
+    pub fn external<C: Command>(mut self) -> Self {
+        self.external.insert(C::TYPE);
+        self
     }
 
     /// Says what the handler of command `C` does to the model. Like the machine it is pure; when it refuses, what it
@@ -258,6 +279,8 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
         let mut rules = Rules {
             apply: self.apply,
             decide: self.decide,
+            decide_external: self.decide_external,
+            external: self.external,
             participants: self.participants,
             invariants: self.invariants,
             finals: self.finals,
@@ -283,7 +306,11 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
             });
             sent.into_iter().any(|sent| sent.as_str() == wanted)
         };
-        if let Some(command) = self.participants.known_types().find(|command| !is_sent(command)) {
+        if let Some(command) = self.external.iter().find(|command| self.participants.handles(command)) {
+            panic!("{command} is external, so it has no handler over the model");
+        }
+        let known = self.participants.known_types().chain(self.external.iter().copied());
+        if let Some(command) = known.into_iter().find(|command| !is_sent(command)) {
             panic!("{} sends no {command}", self.plan.reference());
         }
     }

@@ -145,7 +145,10 @@ impl<M> Rules<M> {
     /// What the saga knows of a step is true, and stays true whatever arrives late.
     fn wrong_knowledge(&self, local: &Local, standing: &Standing) -> Option<String> {
         let is_not = |cell: &&Cell| cell.effects == 0 || cell.undos > 0;
-        let stands = |cell: &&Cell| cell.effects > cell.undos && !self.is_harmless(cell.step);
+        let stands = |cell: &&Cell| {
+            // Whoever made a call that landed late is still there, or comes again, to take it back.
+            cell.effects > cell.undos && !self.is_harmless(cell.step) && !cell.outside.is_busy()
+        };
         let cell = |step: &u32| local.cell(*step);
         if let Some(cell) = standing.done.iter().filter_map(cell).find(is_not) {
             let name = self.steps.value(cell.step);

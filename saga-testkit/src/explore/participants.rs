@@ -75,6 +75,11 @@ impl<M: Clone> Participants<M> {
         handled && !step.undo().is_none_or(undone)
     }
 
+    /// Whether a command has a handler over the model.
+    pub(super) fn handles(&self, command: &str) -> bool {
+        self.work.contains_key(command)
+    }
+
     /// The command types that a user has said something of.
     pub(super) fn known_types(&self) -> impl Iterator<Item = &'static str> {
         let handled = self.work.keys().chain(self.undos.keys());
@@ -179,7 +184,7 @@ impl<M: Clone + Eq + Hash> Rules<M> {
         Ok(vec![self.taken(model, Did::Undo, Some(FenceState::Compensated), &Answer::Undone)])
     }
 
-    fn taken(&self, model: u32, did: Did, row: Option<FenceState>, answer: &Answer) -> Taken {
+    pub(super) fn taken(&self, model: u32, did: Did, row: Option<FenceState>, answer: &Answer) -> Taken {
         let body = match answer {
             Answer::Done(body) | Answer::Refused(body) => self.payloads.number(body.clone()),
             Answer::Undone | Answer::Closed | Answer::Running | Answer::Fault(_) => NONE,

@@ -1,5 +1,6 @@
 //! What is explored, and by which rules. Shared by all threads of a search.
 
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use saga_core::message::Payload;
 use saga_core::policy::Timestamp;
 
 use super::Faults;
+use super::external::DecideExternal;
 use super::participants::Participants;
 use super::scene::Condition;
 use super::table::Table;
@@ -27,6 +29,9 @@ pub(super) struct Rules<M> {
     pub(super) faults: Faults,
     pub(super) apply: Apply,
     pub(super) decide: Decide,
+    pub(super) decide_external: DecideExternal,
+    /// The command types whose participants call another system.
+    pub(super) external: HashSet<&'static str>,
     pub(super) participants: Participants<M>,
     /// The signals that may come, and the steps that wait for them.
     pub(super) signals: Vec<(u32, u32)>,
@@ -50,6 +55,8 @@ impl<M: Clone + Eq + Hash> Rules<M> {
             faults,
             apply: saga_core::machine::apply,
             decide: saga_core::fence::decide,
+            decide_external: saga_core::fence::decide_external,
+            external: HashSet::new(),
             participants: Participants::new(),
             signals: Vec::new(),
             invariants: Vec::new(),

@@ -7,6 +7,7 @@ use saga_core::definition::StepPlan;
 use saga_core::id::Direction;
 use saga_core::message::Payload;
 
+use super::external::Outward;
 use super::invariants::NOT_SO;
 use super::orchestrator::{Moment, Stimulus};
 use super::participants::Did;
@@ -32,6 +33,10 @@ pub(super) fn label<M>(rules: &Rules<M>, world: &World, made: Move) -> String {
         Happening::Take { step, direction, did, said, body } => {
             let step = Named::of(rules, step);
             taken(&step, direction, did, said, &rules.payload(body))
+        }
+        Happening::Outside { step, outward } => {
+            let Named { step, participant } = Named::of(rules, step);
+            outward.told(&participant, &step)
         }
         Happening::Hear(stimulus, moment) => heard(rules, stimulus, moment),
     };
@@ -153,6 +158,14 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
                 let body = with(" ", &self.rules.payload(body));
                 self.arrows.push(format!("S{saga}->>P{place}: {direction} {}{body}", named.step));
                 self.arrows.push(format!("Note over P{place}: {}{}", deed(did), self.changed(before, after)));
+            }
+            Happening::Outside { step, outward } => {
+                let Named { step, participant } = Named::of(self.rules, step);
+                let place = self.place_of(&participant);
+                if let Outward::Delivered(direction) = outward {
+                    self.arrows.push(format!("S{saga}->>P{place}: {direction} {step}"));
+                }
+                self.arrows.push(format!("Note over P{place}: {}", outward.told(&participant, &step)));
             }
             Happening::Hear(Stimulus::Reply { step, direction, said, body }, moment) => {
                 let named = Named::of(self.rules, step);

@@ -10,6 +10,7 @@ use saga_core::id::Direction;
 use saga_core::machine::Status;
 
 use super::Faults;
+use super::external::Outward;
 use super::orchestrator::{Asked, Moment, Outcome, Standing, Stimulus};
 use super::participants::{Did, Taken};
 use super::rules::Rules;
@@ -26,6 +27,8 @@ pub(super) struct Move {
 pub(super) enum Happening {
     /// A participant takes a command, for the first time or again.
     Take { step: u32, direction: Direction, did: Did, said: Option<Said>, body: u32 },
+    /// Something happens to the calls of a step, outside of all transactions.
+    Outside { step: u32, outward: Outward },
     /// Something reaches the orchestrator, at a moment.
     Hear(Stimulus, Moment),
 }
@@ -87,10 +90,29 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
 
     fn deliver_commands(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
         for cell in &world.sagas[saga].cells {
-            for direction in Message::commands().filter(|direction| cell.has(Message::Command(*direction))) {
+            let sent = Message::commands().filter(|direction| cell.has(Message::Command(*direction)));
+            if self.rules.is_external(cell.step) {
+                next.extend(self.outward(world, saga, cell, sent));
+                continue;
+            }
+            for direction in sent {
                 self.take(world, saga, cell, direction, next);
             }
         }
+    }
+
+    fn outward(
+        &self,
+        world: &World,
+        saga: usize,
+        cell: &Cell,
+        sent: impl Iterator<Item = Direction>,
+    ) -> impl Iterator<Item = (Move, Reached)> {
+        let moves = self.rules.outward(cell, sent).into_iter();
+        moves.filter(|(_, after)| after.as_ref() != Ok(cell)).map(move |(outward, after)| {
+            let happening = Happening::Outside { step: cell.step, outward };
+            (Move { saga, happening }, after.map(|after| with_cell(world, saga, after)))
+        })
     }
 
     fn take(
@@ -195,7 +217,8 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
         let row = self.row(cell)?;
         match direction {
             Direction::Do | Direction::Close => row.reply,
-            Direction::Undo => row.out_of_the_world.then_some(NONE),
+            // A row may say that a call is taken back before it is.
+            Direction::Undo => (row.out_of_the_world && cell.effects == cell.undos).then_some(NONE),
         }
     }
 
@@ -271,10 +294,15 @@ fn took(world: &World, saga: usize, cell: &Cell, direction: Direction, taken: &T
         Ok(after) => after,
         Err(wrong) => return Some(Err(wrong)),
     };
-    let mut world = world.clone();
+    let mut world = with_cell(world, saga, after);
     world.model = taken.model;
-    *world.sagas[saga].cell_mut(cell.step) = after;
     Some(Ok(world))
+}
+
+fn with_cell(world: &World, saga: usize, cell: Cell) -> World {
+    let mut world = world.clone();
+    *world.sagas[saga].cell_mut(cell.step) = cell;
+    world
 }
 
 impl<M> Rules<M> {

@@ -8,6 +8,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use saga_core::id::Direction;
 use saga_core::message::Answer;
 
+use super::external::Outside;
+
 /// Everything there is at one moment.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
@@ -40,6 +42,8 @@ pub(super) struct Cell {
     /// How often the effect took place and was taken back, up to [`COUNT_MAX`].
     pub(super) effects: u8,
     pub(super) undos: u8,
+    /// What is under way outside, if its participant calls another system.
+    pub(super) outside: Outside,
 }
 
 /// Stands for "no value" among the numbers of values.
@@ -49,8 +53,19 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) const COUNT_MAX: u8 = 2;
 
 impl Cell {
-    pub(super) const fn of(step: u32) -> Self {
-        Cell { step, row: NONE, command: NONE, undo: NONE, said: NONE, bits: 0, effects: 0, undos: 0 }
+    pub(super) fn of(step: u32) -> Self {
+        let outside = Outside::default();
+        Cell {
+            step,
+            row: NONE,
+            command: NONE,
+            undo: NONE,
+            said: NONE,
+            bits: 0,
+            effects: 0,
+            undos: 0,
+            outside,
+        }
     }
 
     pub(super) const fn has(&self, message: Message) -> bool {
@@ -59,6 +74,10 @@ impl Cell {
 
     pub(super) const fn with(self, message: Message) -> Self {
         Cell { bits: self.bits | message.bit(), ..self }
+    }
+
+    pub(super) const fn with_outside(self, outside: Outside) -> Self {
+        Cell { outside, ..self }
     }
 
     pub(super) const fn is_armed(&self) -> bool {
@@ -86,6 +105,9 @@ impl Hash for Cell {
         state.write_u64(u64::from(self.command) | u64::from(self.undo) << 32);
         let counts = u64::from(self.effects) << 48 | u64::from(self.undos) << 56;
         state.write_u64(u64::from(self.said) | u64::from(self.bits) << 32 | counts);
+        if self.outside != Outside::default() {
+            state.write_u64(self.outside.packed());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bank;
+mod external;
 mod fences;
 mod saga_of_one;
 mod shop;

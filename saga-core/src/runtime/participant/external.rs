@@ -92,14 +92,13 @@ where
         tx: &F::Tx,
     ) -> Outcome {
         match fence::decide_external(row, command.direction, progress) {
-            ExternalVerdict::Begin if self.is_expired(command, tx) => Outcome::Fault(expired()),
-            ExternalVerdict::Begin => Outcome::Outside(Some(FenceState::Started), Errand::Call),
-            ExternalVerdict::Call => Outcome::Outside(None, Errand::Call),
-            ExternalVerdict::Undo(recorded) => {
+            ExternalVerdict::Call(Some(_)) if self.is_expired(command, tx) => Outcome::Fault(expired()),
+            ExternalVerdict::Call(store) => Outcome::Outside(store, Errand::Call),
+            ExternalVerdict::Undo(store, recorded) => {
                 if command.direction == Direction::Do {
                     counter!("saga_late_undos_total").increment(1);
                 }
-                Outcome::Outside(None, Errand::Undo(recorded))
+                Outcome::Outside(store, Errand::Undo(recorded))
             }
             ExternalVerdict::Record(state, answer) => Outcome::Answer(Some(state), answer),
             ExternalVerdict::Answer(answer) => from_record(command.direction, answer),

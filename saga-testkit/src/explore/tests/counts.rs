@@ -3,12 +3,15 @@
 
 use std::collections::HashSet;
 
-use saga_core::fence::FenceState;
+use saga_core::fence::{Called, ExternalVerdict, FenceState, Progress, Recorded, decide_external};
 use saga_core::id::Direction;
 use saga_core::machine::{Status, StepState};
+use saga_core::message::Answer;
 
-use super::reduction::explored;
+use super::reduction::{explored, explored_by};
+use crate::explore::external::{Outward, Worker};
 use crate::explore::rules::Rules;
+use crate::explore::walker::Happening;
 use crate::explore::world::{Cell, Message, NONE, Said, World};
 use crate::explore::{Faults, explore};
 use crate::topology::{Diary, Part, Topology};
@@ -103,16 +106,61 @@ fn groups_have_as_many_states_as_in_the_first_model() {
 #[test]
 fn a_step_a_pivot_and_a_step_have_as_many_states_as_in_the_second_model() {
     let parts = [Part::Step, Part::ClosedPivot, Part::Then];
-    let states = count(&parts, |rules, world| {
-        let local = &world.sagas[0];
-        let instance = rules.instances.value(local.instance);
-        let known: Vec<&str> = instance.state.steps().iter().map(|record| known(&record.state)).collect();
-        let cells = local.cells.iter().map(|cell| {
-            let mut cell = cell.armed(false);
-            cell.undo = NONE;
-            cell
-        });
-        (instance.state.status(), known, cells.collect::<Vec<_>>())
+    assert_eq!(count(&parts, seen_by_the_second), 61);
+}
+
+fn seen_by_the_second(rules: &Rules<()>, world: &World) -> (Status, Vec<&'static str>, Vec<Cell>) {
+    let local = &world.sagas[0];
+    let instance = rules.instances.value(local.instance);
+    let known: Vec<&str> = instance.state.steps().iter().map(|record| known(&record.state)).collect();
+    let cells = local.cells.iter().map(|cell| {
+        let mut cell = cell.armed(false);
+        cell.undo = NONE;
+        cell
     });
-    assert_eq!(states, 61);
+    (instance.state.status(), known, cells.collect())
+}
+
+/// The second model has an external handler, too. There every call comes back with an answer, unless its worker dies,
+/// and an undo is one move; so it needs the three rules, and no more.
+#[test]
+fn a_step_that_calls_out_has_as_many_states_as_in_the_second_model() {
+    let parts = [Part::Step, Part::ClosedPivot, Part::Then];
+    let definition = Topology::of(parts).definition::<2>();
+    let faults = Faults::REFUSAL | Faults::UNKNOWN;
+    let mut explorer =
+        explore(&definition).saga(&Diary::default()).faults(faults).external_fence(three_rules);
+    let charge = definition.plan().steps()[0].command().unwrap().command_type.to_string();
+    explorer.external.insert(charge.leak());
+    let (rules, start) = explorer.prepare();
+
+    let worlds = explored_by(&rules, start, |world, made| {
+        let undone = world.sagas[0].cells.iter().any(|cell| cell.outside.is_undone());
+        match made.happening {
+            Happening::Outside { outward: Outward::Ends(_, Worker::WithNothing), .. } => false,
+            Happening::Outside { outward: Outward::Undone, .. } => true,
+            Happening::Outside { .. } | Happening::Take { .. } | Happening::Hear(..) => !undone,
+        }
+    });
+    let quiet = |world: &&World| !world.sagas[0].cells.iter().any(|cell| cell.outside.is_undone());
+    let worlds = worlds.iter().filter(quiet).filter(|world| !is_parked(&rules, world));
+    let states: HashSet<_> = worlds.map(|world| seen_by_the_second(&rules, world)).collect();
+    assert_eq!(states.len(), 463);
+}
+
+/// The table with the three rules, and nothing against calls that nobody comes back with.
+fn three_rules(row: Option<&FenceState>, direction: Direction, progress: &Progress) -> ExternalVerdict {
+    match (row, direction, progress) {
+        (Some(FenceState::Started), Direction::Do, Progress::Called(Called::Refused(why))) => {
+            ExternalVerdict::Record(FenceState::Refused(why.clone()), Answer::Refused(why.clone()))
+        }
+        (Some(FenceState::Started), Direction::Undo, Progress::Delivered) => {
+            ExternalVerdict::Undo(None, Recorded::Unknown)
+        }
+        (Some(FenceState::Started), Direction::Undo, _) => {
+            ExternalVerdict::Record(FenceState::Compensated, Answer::Undone)
+        }
+        (Some(FenceState::Compensated), Direction::Undo, _) => ExternalVerdict::Answer(Answer::Undone),
+        _ => decide_external(row, direction, progress),
+    }
 }

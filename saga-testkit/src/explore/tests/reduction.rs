@@ -5,18 +5,28 @@ use std::collections::HashSet;
 use super::portrait::{Portrait, of_world};
 use super::unreduced::{Detail, Unreduced, reach};
 use crate::explore::rules::Rules;
-use crate::explore::walker::Walker;
+use crate::explore::walker::{Move, Walker};
 use crate::explore::world::World;
 use crate::explore::{Faults, explore};
 use crate::topology::{Diary, Part, Topology};
 
 /// Every world that the explorer reaches.
 pub(super) fn explored(rules: &Rules<()>, start: World) -> Vec<World> {
+    explored_by(rules, start, |_, _| true)
+}
+
+/// Every world that it reaches by moves that may be made.
+pub(super) fn explored_by(
+    rules: &Rules<()>,
+    start: World,
+    may_be_made: impl Fn(&World, &Move) -> bool,
+) -> Vec<World> {
     let mut walker = Walker::new(rules);
     let (mut worlds, mut seen) = (vec![start.clone()], HashSet::from([start]));
     let mut number = 0;
     while let Some(world) = worlds.get(number).cloned() {
-        let next = walker.next(&world).into_iter().map(|(_, reached)| reached.unwrap());
+        let next = walker.next(&world).into_iter().filter(|(made, _)| may_be_made(&world, made));
+        let next = next.map(|(_, reached)| reached.unwrap());
         worlds.extend(next.filter(|next| seen.insert(next.clone())));
         number += 1;
     }
