@@ -5,11 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saga_core::definition::DefinitionRef;
-use saga_core::id::{BusinessKey, SagaId};
+use saga_core::id::{BusinessKey, SagaId, StepName};
 use saga_core::policy::Timestamp;
 use saga_core::port::{
-    History, JournalEntry, JournalLine, SagaDetails, SagaFilter, SagaSummary, StoreError, StoreHealth,
-    UnknownDefinition,
+    AwaitedSteps, History, JournalEntry, JournalLine, SagaDetails, SagaFilter, SagaSummary, StoreError,
+    StoreHealth, UnknownDefinition, Workload,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::error::{Failure, without_effect};
 use crate::outbox::read_backlog;
 use crate::row::{micros_ago, read, read_count, read_definition, read_saga, read_status, read_time};
 use crate::store::{PgStore, read_stored};
-use crate::table::instance::{HEALTH, LIST, SHOW};
+use crate::table::instance::{HEALTH, LIST, SHOW, WORKLOAD};
 
 #[async_trait]
 impl History for PgStore {
@@ -41,6 +41,15 @@ impl History for PgStore {
         let statement = self.database.statement(SHOW).bind(saga.as_uuid());
         let rows = self.database.fetch(statement).await.map_err(without_effect)?;
         Ok(rows.first().map(read_details).transpose()?)
+    }
+
+    async fn workload(&self) -> Result<Workload, StoreError> {
+        let rows = self.database.fetch(self.database.statement(WORKLOAD)).await.map_err(without_effect)?;
+        let mut workload = Workload::default();
+        for row in &rows {
+            read_workload(row, &mut workload)?;
+        }
+        Ok(workload)
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {
@@ -94,6 +103,24 @@ fn journal_line((version, event, now, decision, at, writer): JournalRow) -> Jour
         at: Timestamp::from_micros(at),
         writer,
     }
+}
+
+fn read_workload(row: &PgRow, workload: &mut Workload) -> Result<(), Failure> {
+    let count = read_count(row, "count")?;
+    if read::<Option<&str>>(row, "name")?.is_none() {
+        workload.unsent = count;
+        return Ok(());
+    }
+    let definition = read_definition(row)?;
+    match read::<Option<&str>>(row, "step")?.map(StepName::new) {
+        None => workload.sagas.push((definition, count)),
+        Some(step) => {
+            let step = step.map_err(|error| Failure::Permanent(error.to_string()))?;
+            let repeated = read_count(row, "repeated")?;
+            workload.awaited.push(AwaitedSteps { definition, step, count, repeated });
+        }
+    }
+    Ok(())
 }
 
 fn read_oldest(row: &PgRow) -> Result<Option<(SagaId, Duration)>, Failure> {

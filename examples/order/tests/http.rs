@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use common::World;
+use saga_core::runtime::SagaLimits;
 use serde_json::{Value, json};
 
 fn order(customer: &str) -> Value {
@@ -112,6 +113,26 @@ async fn a_bad_request_gets_a_problem_description_that_says_what_is_wrong() {
     }
     let (_, list) = world.get("/orders").await;
     assert_eq!(list["orders"], json!([]));
+}
+
+#[tokio::test]
+async fn an_order_beyond_the_limit_is_refused_until_another_has_ended() {
+    let Some(mut world) = World::with_limits(SagaLimits::default().in_flight(1)).await else { return };
+    let first = world.place("ada", 100, "pen", 1).await;
+    let order = json!({ "customer": "ada", "amount": 100, "items": [{ "name": "pen", "quantity": 1 }] });
+    let (status, problem) = world.post("/orders", &order).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let detail = "1 sagas of place-order may be under way, and are; the same request may succeed later";
+    assert_eq!(problem["detail"], detail);
+    let (_, list) = world.get("/orders").await;
+    assert_eq!(list["orders"].as_array().unwrap().len(), 1, "nothing of the refused one is stored");
+    world.start_payment().await;
+    world.until(&first, "completed").await;
+    while world.post("/orders", &order).await.0 == StatusCode::SERVICE_UNAVAILABLE {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.until_quiet().await;
+    assert_eq!(order::audit::audit(&mut world.databases().await).await.unwrap(), []);
 }
 
 #[tokio::test]

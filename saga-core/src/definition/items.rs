@@ -143,6 +143,14 @@ pub(super) fn item_of(name: &StepName) -> &str {
     name.as_str().split_once(ITEM_MARK).map_or("", |(_, item)| item)
 }
 
+/// The name of the step that `name` is a part of: without the key of an item.
+pub(crate) fn step_of(name: &StepName) -> StepName {
+    match name.as_str().split_once(ITEM_MARK) {
+        Some((step, _)) => StepName::new(step).unwrap_or_else(|_| name.clone()),
+        None => name.clone(),
+    }
+}
+
 /// What stands between a step's name and the key of an item.
 pub(crate) const ITEM_MARK: char = '#';
 

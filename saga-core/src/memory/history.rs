@@ -12,6 +12,7 @@ use crate::id::SagaId;
 use crate::policy::Timestamp;
 use crate::port::{
     History, SagaDetails, SagaFilter, SagaSummary, Status, StoreError, StoreHealth, UnknownDefinition,
+    Workload,
 };
 
 #[async_trait]
@@ -35,6 +36,10 @@ impl History for MemoryStore {
             stored: saga.stored.clone(),
             journal: saga.journal.clone(),
         }))
+    }
+
+    async fn workload(&self) -> Result<Workload, StoreError> {
+        Ok(self.tables.lock().await.workload(self.clock.now()))
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {
@@ -79,6 +84,15 @@ impl Tables {
             held: self.held.len() as u64,
             unknown: self.unknown(known),
         }
+    }
+
+    fn workload(&self, now: Timestamp) -> Workload {
+        let mut sagas = BTreeMap::new();
+        for saga in self.unfinished().filter(|saga| saga.stored.status != Status::Parked) {
+            *sagas.entry(saga.stored.definition.clone()).or_default() += 1;
+        }
+        let unsent = self.outbox.backlog(now).unsent;
+        Workload { sagas: sagas.into_iter().collect(), awaited: self.awaited(), unsent }
     }
 
     fn unknown(&self, known: &[DefinitionRef]) -> Vec<UnknownDefinition> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::outbox::OutboxTable;
-use crate::definition::{DefinitionRef, Fingerprint};
+use crate::definition::{DefinitionRef, Fingerprint, step_of};
 use crate::id::{BusinessKey, Direction, SagaId, SagaName, StepName, Version};
 use crate::policy::Timestamp;
 use crate::port::{
-    Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalLine, Start, Status, StoreError,
-    Stored, TimerChange, TimerDue,
+    AwaitedSteps, Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalLine, Start, Status,
+    StoreError, Stored, TimerChange, TimerDue,
 };
 
 /// Everything that a store remembers.
@@ -68,6 +68,26 @@ impl Tables {
                 && pinned.version == definition.version
                 && pinned.fingerprint != definition.fingerprint
         })
+    }
+
+    /// The steps that have timers.
+    pub(super) fn awaited(&self) -> Vec<AwaitedSteps> {
+        let mut counts: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        for ((saga, step), timer) in &self.timers {
+            if let Some(saga) = self.sagas.get(saga) {
+                let (count, repeated) =
+                    counts.entry((saga.stored.definition.clone(), step_of(step))).or_default();
+                *count += 1;
+                *repeated += u64::from(timer.attempt > 1);
+            }
+        }
+        let awaited = counts.into_iter().map(|((definition, step), (count, repeated))| AwaitedSteps {
+            definition,
+            step,
+            count,
+            repeated,
+        });
+        awaited.collect()
     }
 
     /// The sagas that have not ended, parked ones included.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::definition::DefinitionRef;
-use crate::id::{BusinessKey, SagaId, SagaName, Version};
+use crate::id::{BusinessKey, SagaId, SagaName, StepName, Version};
 use crate::policy::Timestamp;
 use crate::port::{Backlog, JournalEntry, Status, StoreError, Stored};
 
@@ -100,6 +100,30 @@ pub struct StoreHealth {
     pub unknown: Vec<UnknownDefinition>,
 }
 
+/// What is under way, counted for whoever decides which sagas may begin.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Workload {
+    /// How many sagas have neither ended nor parked, for each definition that has such.
+    pub sagas: Vec<(DefinitionRef, u64)>,
+    /// The steps that are awaited.
+    pub awaited: Vec<AwaitedSteps>,
+    /// How many messages are not yet with the broker.
+    pub unsent: u64,
+}
+
+/// How often a step is awaited, over all sagas with one definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitedSteps {
+    /// The sagas' definition.
+    pub definition: DefinitionRef,
+    /// The step; all its items count as one step.
+    pub step: StepName,
+    /// How many sagas or items await it.
+    pub count: u64,
+    /// How many of them asked more than once.
+    pub repeated: u64,
+}
+
 /// What operators see.
 ///
 /// # Contract
@@ -113,6 +137,10 @@ pub trait History: Send + Sync + 'static {
 
     /// Shows one saga with its journal, or `None` if there is no such saga.
     async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError>;
+
+    /// What is under way, counted for whoever decides which sagas may begin. Definitions come in their order, and
+    /// the steps of one in that of their names.
+    async fn workload(&self) -> Result<Workload, StoreError>;
 
     /// How things stand, for a process that knows the `known` definitions.
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError>;

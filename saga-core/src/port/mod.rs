@@ -18,7 +18,8 @@ pub use clock::{Clock, IdSource, RandomIds, SystemClock};
 pub use error::StoreError;
 pub use fence::{Fence, FenceWrite};
 pub use history::{
-    History, JournalLine, Parked, SagaDetails, SagaFilter, SagaSummary, StoreHealth, UnknownDefinition,
+    AwaitedSteps, History, JournalLine, Parked, SagaDetails, SagaFilter, SagaSummary, StoreHealth,
+    UnknownDefinition, Workload,
 };
 pub use outbox::{Backlog, Outbox, OutboxRow, RowId};
 pub use store::{

@@ -10,8 +10,8 @@ mod relay;
 mod settling;
 
 pub use orchestrator::{
-    Health, OperateError, Orchestrator, OrchestratorBuilder, OrchestratorError, OutcomeError, SagaHandle,
-    SagaOutcome, StartError, StartedIn,
+    Busy, Health, OperateError, Orchestrator, OrchestratorBuilder, OrchestratorError, OutcomeError,
+    ParticipantLimits, SagaHandle, SagaLimits, SagaOutcome, StartError, StartedIn,
 };
 pub use participant::{
     External, Handle, Handled, ParticipantBuilder, ParticipantError, Participating, Reply, Service, Undo,

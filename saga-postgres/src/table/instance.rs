@@ -47,6 +47,24 @@ LEFT JOIN saga.business_key ON business_key.saga = instance.id
 WHERE instance.id = $1
 ";
 
+/// What is under way: a row for each definition with sagas that neither ended nor parked, one for each step of a
+/// definition that is awaited, and one without a definition for the messages that are unsent. `repeated` counts those of
+/// the step that were asked for more than once; items count as their step.
+pub(crate) const WORKLOAD: &str = "
+SELECT definition.name, definition.version AS definition_version, fingerprint, counted.*
+FROM (
+    SELECT definition, NULL AS step, count(*), 0::int8 AS repeated FROM saga.instance
+    WHERE status IN ('running', 'compensating') GROUP BY definition
+    UNION ALL
+    SELECT definition, split_part(step, '#', 1), count(*), count(*) FILTER (WHERE attempt > 1) FROM saga.timer
+    GROUP BY definition, split_part(step, '#', 1)
+    UNION ALL
+    SELECT NULL, NULL, count(*), 0 FROM saga.outbox
+) AS counted (definition, step, count, repeated)
+LEFT JOIN saga.definition ON definition.id = counted.definition
+ORDER BY definition.name, definition.version, counted.step
+";
+
 /// How things stand: a row for each definition that has unfinished sagas, and in each row what is true of all.
 /// One row without a definition if none has.
 ///

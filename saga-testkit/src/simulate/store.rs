@@ -9,7 +9,7 @@ use saga_core::id::SagaId;
 use saga_core::memory::MemoryStore;
 use saga_core::port::{
     Commit, CommitError, Committed, HeldId, HeldReply, History, Loaded, SagaDetails, SagaFilter, SagaSummary,
-    Store, StoreError, StoreHealth, TimerDue,
+    Store, StoreError, StoreHealth, TimerDue, Workload,
 };
 
 use super::counters::Seen;
@@ -135,6 +135,10 @@ impl History for Faulty<MemoryStore> {
 
     async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError> {
         self.call("show", self.inner.show(saga)).await
+    }
+
+    async fn workload(&self) -> Result<Workload, StoreError> {
+        self.call("count what is under way", self.inner.workload()).await
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {

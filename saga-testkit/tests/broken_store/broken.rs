@@ -11,7 +11,7 @@ use saga_core::memory::MemoryStore;
 use saga_core::port::{
     BODY_BYTES_MAX, Backlog, Change, Commit, CommitError, Committed, HeldId, HeldReply, History, IdSource,
     Loaded, Outbox, OutboxRow, RandomIds, RowId, SagaDetails, SagaFilter, SagaSummary, Start, Store,
-    StoreError, StoreHealth, TimerChange, TimerDue,
+    StoreError, StoreHealth, TimerChange, TimerDue, Workload,
 };
 use saga_testkit::suite::outbox::OfStore;
 use saga_testkit::suite::store;
@@ -312,6 +312,10 @@ impl History for BrokenStore {
             details.journal.drain(..details.journal.len() - 1);
         }
         Ok(shown)
+    }
+
+    async fn workload(&self) -> Result<Workload, StoreError> {
+        if self.has(Flaw::ReportsNoHealth) { Ok(Workload::default()) } else { self.inner.workload().await }
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {

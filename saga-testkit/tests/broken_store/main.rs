@@ -96,6 +96,7 @@ found! { saga_testkit::suite::store, crate::broken::Broken::new;
     }
     ReportsNoHealth {
         health_counts_what_is_there: "ages grow",
+        the_workload_is_counted: "unsent messages",
     }
 }
 

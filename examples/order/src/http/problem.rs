@@ -130,6 +130,10 @@ impl From<StartError> for Problem {
             ),
             StartError::Store(error) => error.into(),
             StartError::Stopping => Problem::unavailable(error),
+            StartError::Busy(busy) => {
+                let detail = format!("{busy}; the same request may succeed later");
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
             error => Problem::internal(error),
         }
     }

@@ -19,11 +19,12 @@ use order::config::{BrokerKind, Common};
 use order::faults::Faults;
 use order::http::{self, ops};
 use order::orders::Orders;
+use order::saga::PlaceOrder;
 use order::{database, inventory, orders, payment, saga};
 use saga_core::Participant;
 use saga_core::memory::MemoryTransport;
 use saga_core::port::{IdSource, RandomIds};
-use saga_core::runtime::{Orchestrator, Participating, Service, participant};
+use saga_core::runtime::{Orchestrator, Participating, SagaLimits, Service, participant};
 use saga_postgres::sqlx::migrate::MigrateDatabase;
 use saga_postgres::sqlx::{self, Postgres};
 use saga_postgres::{PgFence, PgStore, Tx};
@@ -75,6 +76,10 @@ impl World {
     }
 
     pub async fn without_payment() -> Option<World> {
+        World::with_limits(SagaLimits::default()).await
+    }
+
+    pub async fn with_limits(limits: SagaLimits) -> Option<World> {
         saga::set_step_timeout(STEP_TIMEOUT);
         let urls = urls()?;
         let transport = MemoryTransport::default();
@@ -84,6 +89,7 @@ impl World {
         let store = Arc::new(PgStore::connect(&config).await.unwrap());
         let orchestrator = Orchestrator::builder(store, Arc::new(transport.connect()), "order.replies")
             .register(&saga::place_order().unwrap())
+            .limit::<PlaceOrder>(limits)
             .start()
             .await
             .unwrap();

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
 
+use super::admission::Admission;
 use super::arrival::Arrival;
 use super::batch::Batcher;
 use super::feed::{self, Feed};
+use super::limits::{Limits, ParticipantLimits, SagaLimits};
 use super::outcome::{self, Waiting};
 use super::registry::Registry;
 use super::{Inner, Orchestrator};
 use crate::definition::{Definition, DefinitionRef, Saga};
-use crate::id::{Destination, NameError};
+use crate::id::{Destination, NameError, ParticipantName, SagaName};
+use crate::message::Participant;
 use crate::port::{History, IdSource, Outbox, RandomIds, Store, StoreError, Transport, TransportError};
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay;
@@ -24,6 +27,9 @@ pub struct OrchestratorBuilder<S> {
     transport: Arc<dyn Transport>,
     replies: String,
     registry: Registry,
+    limits: Limits,
+    /// The first name that is none.
+    bad_name: Option<NameError>,
     twice: Option<DefinitionRef>,
     ids: Arc<dyn IdSource>,
 }
@@ -38,6 +44,12 @@ pub enum OrchestratorError {
     /// Two definitions with one name and version were registered.
     #[error("{0} is registered twice; give the changed definition a new version")]
     RegisteredTwice(DefinitionRef),
+    /// A saga or a participant whose limits are set has a name that some broker cannot carry.
+    #[error("limits are set for what has no name: {0}")]
+    BadLimitName(NameError),
+    /// A limit makes no sense.
+    #[error("{0}")]
+    BadLimit(String),
     /// No definition was registered.
     #[error("no definition is registered; call `register` before `start`")]
     NothingRegistered,
@@ -57,8 +69,16 @@ impl<S: Store + Outbox + History> Orchestrator<S> {
         transport: Arc<dyn Transport>,
         replies: impl Into<String>,
     ) -> OrchestratorBuilder<S> {
-        let (registry, ids) = (Registry::default(), Arc::new(RandomIds));
-        OrchestratorBuilder { store, transport, replies: replies.into(), registry, twice: None, ids }
+        OrchestratorBuilder {
+            store,
+            transport,
+            replies: replies.into(),
+            registry: Registry::default(),
+            limits: Limits::default(),
+            bad_name: None,
+            twice: None,
+            ids: Arc::new(RandomIds),
+        }
     }
 }
 
@@ -68,6 +88,30 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         if !self.registry.add(definition.plan().clone()) {
             self.twice = Some(definition.plan().reference().clone());
         }
+        self
+    }
+
+    /// Limits how many sagas of this type may be under way, and how fast they may start.
+    pub fn limit<T: Saga>(mut self, limits: SagaLimits) -> Self {
+        match SagaName::new(T::NAME) {
+            Ok(saga) => drop(self.limits.sagas.insert(saga, limits)),
+            Err(error) => self.bad_name = Some(error),
+        }
+        self
+    }
+
+    /// Has no saga start that would ask a participant which has too much to do, or does not answer.
+    pub fn limit_participant<P: Participant>(mut self, limits: ParticipantLimits) -> Self {
+        match ParticipantName::new(P::NAME) {
+            Ok(participant) => drop(self.limits.participants.insert(participant, limits)),
+            Err(error) => self.bad_name = Some(error),
+        }
+        self
+    }
+
+    /// Has no saga start while so many messages wait for the broker.
+    pub fn limit_unsent(mut self, messages: u64) -> Self {
+        self.limits.unsent = Some(messages);
         self
     }
 
@@ -95,15 +139,27 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         if known.is_empty() {
             return Err(OrchestratorError::NothingRegistered);
         }
+        if let Some(error) = self.bad_name {
+            return Err(OrchestratorError::BadLimitName(error));
+        }
+        if let Some(mistake) = self.limits.mistake(&self.registry) {
+            return Err(OrchestratorError::BadLimit(mistake));
+        }
         self.store.register(&known).await?;
         let mut destinations = self.registry.destinations();
         destinations.push(replies.clone());
         self.transport.declare(&destinations).await?;
         report_unknown(&*self.store, &known).await?;
-        Ok(self.spawn(replies, known))
+        let admission = Admission::open(self.limits.clone(), &self.registry, &*self.store).await?;
+        Ok(self.spawn(replies, known, admission))
     }
 
-    fn spawn(self, replies: Destination, known: Vec<DefinitionRef>) -> Orchestrator<S> {
+    fn spawn(
+        self,
+        replies: Destination,
+        known: Vec<DefinitionRef>,
+        admission: Option<Admission>,
+    ) -> Orchestrator<S> {
         let (mut tasks, mut sending) = (Tasks::new(&*self.ids), Tasks::new(&*self.ids));
         let waiting = Waiting::default();
         let (undeliverable, set_aside) = mpsc::channel(feed::UNDELIVERABLE_MAX);
@@ -127,9 +183,13 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         tasks.spawn(feed.clone().held());
         tasks.spawn(feed.undeliverable(set_aside));
         tasks.spawn(outcome::poll(waiting.clone(), self.store.clone(), tasks.stopping()));
+        if let Some(admission) = admission.clone() {
+            tasks.spawn(admission.run(self.store.clone(), tasks.stopping()));
+        }
         let (store, registry, ids) = (self.store, self.registry, self.ids);
         let (intake, sending) = (Mutex::new(tasks), Mutex::new(sending));
-        let inner = Inner { store, registry, replies, ids, inbox, relay, waiting, intake, sending };
+        let inner =
+            Inner { store, registry, replies, ids, inbox, admission, relay, waiting, intake, sending };
         Orchestrator(Arc::new(inner))
     }
 }

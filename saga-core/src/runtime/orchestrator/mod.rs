@@ -1,10 +1,12 @@
 //! The orchestrator: takes replies, timers, starts and operators' verbs in batches, asks the machine, and commits.
 
+mod admission;
 mod arrival;
 mod batch;
 mod builder;
 mod feed;
 mod fold;
+mod limits;
 mod operate;
 mod outcome;
 mod registry;
@@ -21,11 +23,13 @@ use crate::machine::{Event, Resolution, Status};
 use crate::port::{History, IdSource, SagaDetails, SagaFilter, SagaSummary, Store, StoreError, StoreHealth};
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay::RelayHandle;
+use admission::Admission;
 use arrival::{Arrival, EventArrival, Source, Started};
 use outcome::Waiting;
 use registry::Registry;
 
 pub use builder::{OrchestratorBuilder, OrchestratorError};
+pub use limits::{Busy, ParticipantLimits, SagaLimits};
 pub use operate::OperateError;
 pub use outcome::SagaOutcome;
 pub use start::{OutcomeError, SagaHandle, StartError, StartedIn};
@@ -48,6 +52,8 @@ struct Inner<S> {
     replies: crate::id::Destination,
     ids: Arc<dyn IdSource>,
     inbox: mpsc::Sender<Arrival>,
+    /// `None` if nothing is limited.
+    admission: Option<Admission>,
     relay: RelayHandle,
     waiting: Waiting,
     /// Two groups that stop one after the other: what takes work in, and the relay that sends what came of it.

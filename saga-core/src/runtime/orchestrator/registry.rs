@@ -33,13 +33,17 @@ impl Registry {
         named.max_by_key(|plan| plan.reference().version)
     }
 
+    pub(super) fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.plans.values().map(|plan| &**plan)
+    }
+
     pub(super) fn references(&self) -> Vec<DefinitionRef> {
         self.plans.keys().cloned().collect()
     }
 
     /// Every destination that some step's messages go to.
     pub(super) fn destinations(&self) -> Vec<Destination> {
-        let steps = self.plans.values().flat_map(|plan| plan.steps());
+        let steps = self.plans().flat_map(Plan::steps);
         let mut destinations: Vec<_> = steps.flat_map(StepPlan::destinations).collect();
         destinations.sort();
         destinations.dedup();

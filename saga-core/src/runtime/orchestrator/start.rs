@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::admission::Pass;
 use super::arrival::{Arrival, Begin, StartArrival, Started};
 use super::outcome::SagaOutcome;
-use super::{Inner, Orchestrator, fold};
+use super::{Busy, Inner, Orchestrator, fold};
 use crate::definition::{Saga, ScriptError};
 use crate::id::{BusinessKey, Direction, MessageId, SagaId};
 use crate::machine::{Instance, StateError};
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The business key belongs to a saga that was started with another input.
     #[error("the business key belongs to saga {0}, which was started with another input")]
     KeyTaken(SagaId),
+    /// The limits of the orchestrator do not allow another saga now. The same start may succeed later.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The store will not take this saga; a body over the limit, for example.
     #[error("the store refused: {0}")]
     Rejected(String),
@@ -77,7 +81,8 @@ pub enum OutcomeError {
 impl<S: Store + History> Orchestrator<S> {
     /// Starts a saga of the newest version of its definition, and returns once that is committed.
     ///
-    /// Starts that arrive together share a transaction.
+    /// Starts that arrive together share a transaction. If the sagas of this type are limited, a start may be refused
+    /// with [`StartError::Busy`], or wait first: see [`SagaLimits`](super::SagaLimits).
     ///
     /// # Errors
     ///
@@ -111,6 +116,7 @@ impl<S: Store + History> Orchestrator<S> {
         saga: T,
     ) -> Result<SagaHandle<S, T>, StartError> {
         let begin = self.begin(key, &saga)?;
+        let _pass = self.admit::<T>(&begin).await?;
         let early = self.0.waiting.wait_for(begin.id);
         let (started, answered) = oneshot::channel();
         let arrival = Arrival::Start(StartArrival { begin, started });
@@ -118,6 +124,19 @@ impl<S: Store + History> Orchestrator<S> {
         let started = answered.await.unwrap_or(Err(StartError::Stopping))?;
         let early = (!started.existing).then_some(early);
         Ok(SagaHandle { early: Mutex::new(early), ..self.handle_of(started) })
+    }
+
+    /// Waits until the saga may start. One that was started before need not wait.
+    async fn admit<T: Saga>(&self, begin: &Begin) -> Result<Option<Pass>, StartError> {
+        let Some(admission) = &self.0.admission else { return Ok(None) };
+        let busy = match admission.enter(&begin.plan).await {
+            Err(StartError::Busy(busy)) => busy,
+            entered => return entered.map(Some),
+        };
+        match &begin.key {
+            Some(key) if self.find::<T>(key).await?.is_some() => Ok(None),
+            Some(_) | None => Err(busy.into()),
+        }
     }
 
     /// The handle of a saga that was started before, here or elsewhere.
@@ -152,7 +171,8 @@ impl<S: StartIn + History> Orchestrator<S> {
     ///
     /// # Errors
     ///
-    /// [`StartError`]. The transaction stays usable after [`StartError::KeyTaken`]; after any other error roll it back.
+    /// [`StartError`]. The transaction stays usable after [`StartError::KeyTaken`] and [`StartError::Busy`]; after any
+    /// other error roll it back.
     ///
     /// # Cancel safety
     ///
@@ -164,11 +184,12 @@ impl<S: StartIn + History> Orchestrator<S> {
         saga: T,
     ) -> Result<StartedIn<S, T>, StartError> {
         let begin = self.begin(key, &saga)?;
+        let pass = self.admit::<T>(&begin).await?;
         let now = self.0.store.load(&[]).await?.now;
         let with = fold::Folding { now, replies: &self.0.replies, ids: &*self.0.ids };
         let (commit, _) = fold::begin(&with, &begin)?;
         let committed = self.0.store.start_in(tx, &commit).await?;
-        Ok(StartedIn { handle: self.handle_of(Started::of(begin.id, committed)) })
+        Ok(StartedIn { handle: self.handle_of(Started::of(begin.id, committed)), _pass: pass })
     }
 }
 
@@ -176,6 +197,8 @@ impl<S: StartIn + History> Orchestrator<S> {
 #[must_use = "call `committed` once the transaction has, so that the first command leaves at once"]
 pub struct StartedIn<S, T> {
     handle: SagaHandle<S, T>,
+    /// The saga is counted as under way while its transaction has yet to commit.
+    _pass: Option<Pass>,
 }
 
 impl<S, T> StartedIn<S, T> {

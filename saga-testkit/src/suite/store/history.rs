@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use saga_core::id::SagaId;
+use saga_core::id::{Direction, SagaId};
 use saga_core::port::{
-    Backlog, Commit, HeldId, HeldReply, History, IdSource, RandomIds, SagaFilter, SagaSummary, Status, Store,
-    UnknownDefinition,
+    AwaitedSteps, Backlog, Commit, HeldId, HeldReply, History, IdSource, RandomIds, SagaFilter, SagaSummary,
+    Status, Store, TimerChange, UnknownDefinition, Workload,
 };
 
 use super::Harness;
 use super::harness::Client;
-use crate::suite::samples::{definition, entry, envelope, key, keyed, next, row, start};
+use crate::suite::samples::{definition, entry, envelope, key, keyed, next, row, start, step};
 use crate::suite::{Skipped, eventually};
 
 /// Pages follow one another from the newest saga to the oldest, and hold no more than was asked for.
@@ -131,6 +131,40 @@ pub async fn health_counts_what_is_there<H: Harness>(harness: &H) -> Result<(), 
     let left_alone = UnknownDefinition { definition: unknown, unfinished: 2 };
     assert_eq!(health.unknown, [left_alone], "what is left alone, with those that are parked");
     assert_eq!(health.outbox, Backlog { unsent: 1, oldest: health.outbox.oldest, dead: 0 }, "the outbox");
+    Ok(())
+}
+
+/// The workload counts sagas that neither ended nor parked, awaited steps, and messages that are unsent.
+pub async fn the_workload_is_counted<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let other = definition("cancel-order", 2);
+    client.register(&other).await;
+    assert_eq!(client.store.workload().await.expect("counting"), Workload::default(), "of an empty store");
+
+    let asked = |name: &str, attempt| TimerChange::Arm {
+        step: step(name),
+        direction: Direction::Do,
+        attempt,
+        after: Duration::ZERO,
+    };
+    let timers = vec![asked("pick#a", 1), asked("pick#b", 2), asked("ship", 3)];
+    let first = Commit { timers, outbox: vec![row("waits")], ..start(&client.definition) };
+    let second = Commit { timers: vec![asked("pick#a", 1)], ..start(&client.definition) };
+    let parked = Commit { status: Status::Parked, parked: Some("why".into()), ..start(&other) };
+    let ended = Commit { status: Status::Compensated, ..start(&other) };
+    let turned = Commit { status: Status::Compensating, ..start(&other) };
+    client.store_all(&[first, second, parked, ended, turned]).await;
+
+    let workload = client.store.workload().await.expect("counting");
+    assert_eq!(workload.unsent, 1, "unsent messages");
+    assert_eq!(workload.sagas, [(other, 1), (client.definition.clone(), 2)], "sagas under way");
+    let awaited = |name, count, repeated| AwaitedSteps {
+        definition: client.definition.clone(),
+        step: step(name),
+        count,
+        repeated,
+    };
+    assert_eq!(workload.awaited, [awaited("pick", 3, 1), awaited("ship", 1, 1)], "awaited steps");
     Ok(())
 }
 

@@ -52,6 +52,7 @@ macro_rules! store_suite {
                 lists_show_what_was_asked_for
                 a_saga_is_shown_with_its_journal
                 health_counts_what_is_there
+                the_workload_is_counted
             ]
         );
     };

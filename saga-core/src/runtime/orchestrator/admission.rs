@@ -1,0 +1,284 @@
+//! Lets sagas start, or has them wait, as the limits say.
+//!
+//! What is under way is counted in the store every now and then. Between two counts, what this process has let in is
+//! added to the last one, and nothing is taken off: so it never lets in one too many, and at worst one too late.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::StartError;
+use super::limits::{self, Busy, Counted, Limits};
+use super::registry::Registry;
+use crate::definition::Plan;
+use crate::id::{ParticipantName, SagaName};
+use crate::port::{History, StoreError};
+use crate::runtime::lifecycle::Stopping;
+
+/// Lets sagas start. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Admission(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    registry: Registry,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    counted: Counted,
+    started: BTreeMap<SagaName, Started>,
+    /// Those that wait, in the order in which they are let in.
+    queue: BTreeMap<Place, Waiter>,
+    tickets: u64,
+    stopped: bool,
+}
+
+/// The sagas of one type that were let in and are not counted.
+struct Started {
+    /// Whom they are going to ask.
+    participants: BTreeSet<ParticipantName>,
+    /// Those that are not committed.
+    pending: u64,
+    /// Those that were committed after the last count began.
+    committed: u64,
+    rate: Option<Rate>,
+}
+
+/// A token bucket that holds the tokens of one second (Turner 1986, "New Directions in Communications").
+struct Rate {
+    per_second: u32,
+    tokens: f64,
+    reckoned: Instant,
+}
+
+/// Higher priorities first, then whoever came first.
+type Place = (Reverse<u8>, u64);
+
+struct Waiter {
+    plan: Arc<Plan>,
+    busy: Busy,
+    admitted: oneshot::Sender<Pass>,
+}
+
+/// A saga's permission to start. Dropped when its start is committed, or has failed.
+pub(super) struct Pass {
+    admission: Admission,
+    saga: SagaName,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.admission.state().settle(&self.saga);
+    }
+}
+
+impl Admission {
+    /// Counts what is under way before anything is let in. `None` if nothing is limited.
+    pub(super) async fn open(
+        limits: Limits,
+        registry: &Registry,
+        store: &impl History,
+    ) -> Result<Option<Self>, StoreError> {
+        if limits.are_none() {
+            return Ok(None);
+        }
+        let (registry, state) = (registry.clone(), Mutex::default());
+        let admission = Admission(Arc::new(Inner { limits, registry, state }));
+        admission.count(store).await?;
+        Ok(Some(admission))
+    }
+
+    /// Waits until a saga of this plan may start, as long as its limits say.
+    ///
+    /// Cancel safe: whoever no longer waits is not let in.
+    pub(super) async fn enter(&self, plan: &Arc<Plan>) -> Result<Pass, StartError> {
+        let limits = self.0.limits.sagas.get(&plan.reference().name).copied().unwrap_or_default();
+        let Some(busy) = self.state().admit(&self.0.limits, plan).err() else { return Ok(self.pass(plan)) };
+        if limits.wait.is_zero() {
+            return Err(refused(busy));
+        }
+        let (place, mut admitted) = self.queue(plan, limits.priority, busy)?;
+        let in_time = tokio::time::timeout(limits.wait, &mut admitted).await;
+        let left = in_time.is_err().then(|| self.state().queue.remove(&place)).flatten();
+        match (left, in_time) {
+            (Some(waiter), _) => Err(refused(waiter.busy)),
+            (None, Ok(admitted)) => admitted.map_err(|_| StartError::Stopping),
+            // It was let in at the last moment.
+            (None, Err(_)) => admitted.await.map_err(|_| StartError::Stopping),
+        }
+    }
+
+    fn queue(
+        &self,
+        plan: &Arc<Plan>,
+        priority: u8,
+        busy: Busy,
+    ) -> Result<(Place, oneshot::Receiver<Pass>), StartError> {
+        let mut state = self.state();
+        if state.stopped {
+            return Err(StartError::Stopping);
+        }
+        let (admitted, admission) = oneshot::channel();
+        state.tickets += 1;
+        let place = (Reverse(priority), state.tickets);
+        state.queue.insert(place, Waiter { plan: plan.clone(), busy, admitted });
+        Ok((place, admission))
+    }
+
+    /// Counts, and lets in who waits, until the orchestrator stops.
+    pub(super) async fn run(self, store: Arc<impl History>, mut stopping: Stopping) {
+        for look in 1_u64.. {
+            if stopping.pause(LOOK_PAUSE).await {
+                break;
+            }
+            if look.is_multiple_of(LOOKS_PER_COUNT)
+                && let Err(error) = self.count(&*store).await
+            {
+                warn!(%error, "failed to count what is under way; the last count stands");
+            }
+            self.release();
+        }
+        let mut state = self.state();
+        state.stopped = true;
+        state.queue.clear();
+    }
+
+    async fn count(&self, store: &impl History) -> Result<(), StoreError> {
+        let before = self.state().committed();
+        let counted = Counted::of(&store.workload().await?, &self.0.registry);
+        self.state().count(counted, &before);
+        Ok(())
+    }
+
+    /// Lets in those that wait and may start now.
+    fn release(&self) {
+        let released = self.state().release(&self.0.limits);
+        // Dropping a pass locks the state, so nobody is told before it is free.
+        for Waiter { plan, admitted, .. } in released {
+            drop(admitted.send(self.pass(&plan)));
+        }
+    }
+
+    fn pass(&self, plan: &Plan) -> Pass {
+        Pass { admission: self.clone(), saga: plan.reference().name.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Lets a saga of this plan in, unless others of its type wait already.
+    fn admit(&mut self, limits: &Limits, plan: &Plan) -> Result<(), Busy> {
+        let saga = &plan.reference().name;
+        let ahead = self.queue.values().find(|waiter| waiter.plan.reference().name == *saga);
+        match ahead {
+            Some(waiter) => Err(waiter.busy.clone()),
+            None => self.take(limits, plan),
+        }
+    }
+
+    fn take(&mut self, limits: &Limits, plan: &Plan) -> Result<(), Busy> {
+        let saga = &plan.reference().name;
+        self.counted.allows(limits, plan, &self.uncounted())?;
+        let started = self.started.entry(saga.clone()).or_insert_with(|| Started::new(limits, plan));
+        if let Some(rate) = &mut started.rate
+            && !rate.take()
+        {
+            return Err(Busy::Rate { saga: saga.clone(), limit: rate.per_second });
+        }
+        started.pending += 1;
+        Ok(())
+    }
+
+    /// What was let in and is not counted. Each saga is expected to ask each of its participants once.
+    fn uncounted(&self) -> Counted {
+        let started = self.started.iter();
+        let each =
+            started.map(|(saga, started)| (saga, &started.participants, started.pending + started.committed));
+        Counted::expected(each)
+    }
+
+    /// Takes those out of the queue that may start. Of one type, nobody passes another.
+    fn release(&mut self, limits: &Limits) -> Vec<Waiter> {
+        let (mut released, mut held_back) = (Vec::new(), BTreeMap::new());
+        for (place, mut waiter) in std::mem::take(&mut self.queue) {
+            let saga = waiter.plan.reference().name.clone();
+            let taken = match held_back.get(&saga) {
+                Some(busy) => Err(Busy::clone(busy)),
+                None => self.take(limits, &waiter.plan),
+            };
+            match taken {
+                Ok(()) => released.push(waiter),
+                Err(busy) => {
+                    held_back.insert(saga, busy.clone());
+                    waiter.busy = busy;
+                    self.queue.insert(place, waiter);
+                }
+            }
+        }
+        gauge!("saga_starts_waiting").set(self.queue.len() as f64);
+        released
+    }
+
+    fn settle(&mut self, saga: &SagaName) {
+        if let Some(started) = self.started.get_mut(saga) {
+            started.pending = started.pending.saturating_sub(1);
+            started.committed += 1;
+        }
+    }
+
+    /// What the next count is going to see.
+    fn committed(&self) -> BTreeMap<SagaName, u64> {
+        self.started.iter().map(|(saga, started)| (saga.clone(), started.committed)).collect()
+    }
+
+    fn count(&mut self, counted: Counted, seen: &BTreeMap<SagaName, u64>) {
+        self.counted = counted;
+        for (saga, started) in &mut self.started {
+            started.committed -= seen.get(saga).copied().unwrap_or_default();
+        }
+    }
+}
+
+impl Started {
+    fn new(limits: &Limits, plan: &Plan) -> Self {
+        let per_second = limits.sagas.get(&plan.reference().name).and_then(|limits| limits.per_second);
+        let rate = |per_second| Rate { per_second, tokens: f64::from(per_second), reckoned: Instant::now() };
+        let participants = limits::participants(plan).into_iter().cloned().collect();
+        Started { participants, pending: 0, committed: 0, rate: per_second.map(rate) }
+    }
+}
+
+impl Rate {
+    fn take(&mut self) -> bool {
+        let full = f64::from(self.per_second);
+        let now = Instant::now();
+        let earned = full * now.duration_since(self.reckoned).as_secs_f64();
+        self.reckoned = now;
+        self.tokens = full.min(self.tokens + earned);
+        let enough = self.tokens >= 1.0;
+        self.tokens -= f64::from(u8::from(enough));
+        enough
+    }
+}
+
+fn refused(busy: Busy) -> StartError {
+    counter!("saga_starts_refused_total", "reason" => busy.as_str()).increment(1);
+    StartError::Busy(busy)
+}
+
+/// How often those that wait are looked at: short beside what a saga takes.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Counting reads a row for each saga under way and for each awaited step, so it is done less often.
+const LOOKS_PER_COUNT: u64 = 5;
