@@ -183,6 +183,8 @@ async fn a_saga_is_found_by_its_business_key() {
     let started = orchestrator.start_as(key(), Errand { asks: false }).await.unwrap();
     let errand = orchestrator.find::<Errand>(&key()).await.unwrap().unwrap();
     assert_eq!(errand.id(), started.id());
+    let view = errand.view().await.unwrap();
+    assert_eq!((view.status, view.data.asks, view.parked), (Status::Running, false, None));
     assert_eq!(errand.signal(Word(false)).await.unwrap(), Status::Compensated);
 }
 

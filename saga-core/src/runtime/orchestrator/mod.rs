@@ -31,7 +31,7 @@ use registry::Registry;
 pub use builder::{OrchestratorBuilder, OrchestratorError};
 pub use limits::{Busy, ParticipantLimits, SagaLimits};
 pub use operate::OperateError;
-pub use outcome::SagaOutcome;
+pub use outcome::{SagaOutcome, SagaView};
 pub use start::{OutcomeError, SagaHandle, StartError, StartedIn};
 
 /// How things stand, computed from the tables.

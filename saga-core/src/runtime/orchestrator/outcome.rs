@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::definition::Saga;
 use crate::id::SagaId;
-use crate::machine::{Cause, Instance, State};
-use crate::message::PayloadError;
+use crate::machine::{Cause, Instance, State, Status};
+use crate::message::{Payload, PayloadError};
 use crate::port::{Store, Stored};
 use crate::runtime::lifecycle::Stopping;
 
@@ -43,6 +43,24 @@ impl<S: Saga> SagaOutcome<S> {
                 Some(SagaOutcome::Compensated { data: instance.data.decode()?, cause: ended.cause.clone() })
             }
         })
+    }
+}
+
+/// How a saga stands at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaView<S> {
+    /// Where it stands.
+    pub status: Status,
+    /// Its data.
+    pub data: S,
+    /// Why it is parked, if it is.
+    pub parked: Option<String>,
+}
+
+impl<S: Saga> SagaView<S> {
+    pub(super) fn of(stored: &Stored) -> Result<Self, PayloadError> {
+        let data = Payload::from_bytes(stored.data.clone())?.decode()?;
+        Ok(SagaView { status: stored.status, data, parked: stored.parked.clone() })
     }
 }
 

@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 
 use super::admission::Pass;
 use super::arrival::{Arrival, Begin, StartArrival, Started};
-use super::outcome::SagaOutcome;
+use super::outcome::{SagaOutcome, SagaView};
 use super::{Busy, Inner, Orchestrator, fold};
 use crate::definition::{Saga, ScriptError};
 use crate::id::{BusinessKey, Direction, MessageId, SagaId};
 use crate::machine::{Instance, StateError};
 use crate::message::{Payload, PayloadError, TraceParent};
-use crate::port::{CommitError, History, StartIn, Store, StoreError};
+use crate::port::{CommitError, History, StartIn, Store, StoreError, Stored};
 
 /// A saga could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -264,11 +264,27 @@ impl<S: Store + History, T: Saga> SagaHandle<S, T> {
         SagaOutcome::of(&instance)?.ok_or(OutcomeError::Stopping)
     }
 
+    /// How the saga stands now, with its data.
+    ///
+    /// # Errors
+    ///
+    /// [`OutcomeError`] if there is no such saga, the store is away, or the saga's data is not that of a `T`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn view(&self) -> Result<SagaView<T>, OutcomeError> {
+        Ok(SagaView::of(&self.load().await?)?)
+    }
+
     /// The outcome as the store has it; `None` if the saga is under way.
     async fn look(&self) -> Result<Option<SagaOutcome<T>>, OutcomeError> {
+        Ok(SagaOutcome::of(&Instance::decode(self.load().await?)?)?)
+    }
+
+    async fn load(&self) -> Result<Stored, OutcomeError> {
         let stored = self.inner.store.load(&[self.id]).await?.sagas.into_iter().next();
-        let instance = Instance::decode(stored.ok_or(OutcomeError::NotFound(self.id))?)?;
-        Ok(SagaOutcome::of(&instance)?)
+        stored.ok_or(OutcomeError::NotFound(self.id))
     }
 }
 
