@@ -278,6 +278,25 @@ async fn a_participant_with_too_much_to_do_holds_back_those_who_would_ask_it_by_
 }
 
 #[tokio::test(start_paused = true)]
+async fn so_many_that_ask_a_participant_start_in_a_second_and_a_refused_start_takes_no_token() {
+    let builder = over(&MemoryTransport::default()).register(&fetching::<Errand>());
+    let builder =
+        builder.register(&fetching::<Delivery>()).limit::<Delivery>(SagaLimits::default().per_second(3));
+    let builder = builder.limit_participant::<Warehouse>(ParticipantLimits::default().per_second(2));
+    let orchestrator = builder.start().await.unwrap();
+    assert_eq!((busy(&orchestrator).await, busy(&orchestrator).await), (None, None));
+    let refused = busy(&orchestrator).await.unwrap().to_string();
+    assert_eq!(refused, "2 sagas that ask warehouse may start in a second, and have");
+    for _ in 0..5 {
+        assert!(orchestrator.start(Delivery(0)).await.is_err());
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(orchestrator.start(Delivery(1)).await.is_ok(), "it has three tokens of its own");
+    assert!(orchestrator.start(Delivery(2)).await.is_ok());
+    assert!(orchestrator.start(Delivery(3)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_participant_that_does_not_answer_is_spared_until_it_does() {
     let transport = MemoryTransport::default();
     let builder = over(&transport).register(&fetching::<Errand>()).register(&waiting::<Delivery>());

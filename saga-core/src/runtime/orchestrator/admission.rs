@@ -35,6 +35,7 @@ struct Inner {
 struct State {
     counted: Counted,
     started: BTreeMap<SagaName, Started>,
+    rates: Rates,
     /// Those that wait, in the order in which they are let in.
     queue: BTreeMap<Place, Waiter>,
     tickets: u64,
@@ -49,7 +50,13 @@ struct Started {
     pending: u64,
     /// Those that were committed after the last count began.
     committed: u64,
-    rate: Option<Rate>,
+}
+
+/// How fast sagas may start: those of a type, and those that ask a participant.
+#[derive(Default)]
+struct Rates {
+    sagas: BTreeMap<SagaName, Rate>,
+    participants: BTreeMap<ParticipantName, Rate>,
 }
 
 /// A token bucket that holds the tokens of one second (Turner 1986, "New Directions in Communications").
@@ -90,8 +97,8 @@ impl Admission {
         if limits.are_none() {
             return Ok(None);
         }
-        let (registry, state) = (registry.clone(), Mutex::default());
-        let admission = Admission(Arc::new(Inner { limits, registry, state }));
+        let state = Mutex::new(State { rates: Rates::of(&limits), ..State::default() });
+        let admission = Admission(Arc::new(Inner { limits, registry: registry.clone(), state }));
         admission.count(store).await?;
         Ok(Some(admission))
     }
@@ -190,13 +197,8 @@ impl State {
     fn take(&mut self, limits: &Limits, plan: &Plan) -> Result<(), Busy> {
         let saga = &plan.reference().name;
         self.counted.allows(limits, plan, &self.uncounted())?;
-        let started = self.started.entry(saga.clone()).or_insert_with(|| Started::new(limits, plan));
-        if let Some(rate) = &mut started.rate
-            && !rate.take()
-        {
-            return Err(Busy::Rate { saga: saga.clone(), limit: rate.per_second });
-        }
-        started.pending += 1;
+        self.rates.take(plan)?;
+        self.started.entry(saga.clone()).or_insert_with(|| Started::of(plan)).pending += 1;
         Ok(())
     }
 
@@ -251,24 +253,61 @@ impl State {
 }
 
 impl Started {
-    fn new(limits: &Limits, plan: &Plan) -> Self {
-        let per_second = limits.sagas.get(&plan.reference().name).and_then(|limits| limits.per_second);
-        let rate = |per_second| Rate { per_second, tokens: f64::from(per_second), reckoned: Instant::now() };
+    fn of(plan: &Plan) -> Self {
         let participants = limits::participants(plan).into_iter().cloned().collect();
-        Started { participants, pending: 0, committed: 0, rate: per_second.map(rate) }
+        Started { participants, pending: 0, committed: 0 }
+    }
+}
+
+impl Rates {
+    fn of(limits: &Limits) -> Self {
+        let sagas = limits.sagas.iter();
+        let participants = limits.participants.iter();
+        Rates {
+            sagas: sagas
+                .filter_map(|(who, limits)| Some((who.clone(), Rate::of(limits.per_second?))))
+                .collect(),
+            participants: participants
+                .filter_map(|(who, limits)| Some((who.clone(), Rate::of(limits.per_second?))))
+                .collect(),
+        }
+    }
+
+    /// Takes a token of each rate that a saga of this plan is subject to, or of none.
+    fn take(&mut self, plan: &Plan) -> Result<(), Busy> {
+        let (saga, asked) = (&plan.reference().name, limits::participants(plan));
+        let of_saga = self.sagas.get_mut(saga).map(Rate::refilled);
+        let of_participants = self.participants.iter_mut().filter(|(who, _)| asked.contains(who));
+        let of_participants: Vec<_> = of_participants.map(|(who, rate)| (who, rate.refilled())).collect();
+        if let Some(rate) = of_saga.as_ref().filter(|rate| rate.is_spent()) {
+            return Err(Busy::Rate { saga: saga.clone(), limit: rate.per_second });
+        }
+        if let Some((who, rate)) = of_participants.iter().find(|(_, rate)| rate.is_spent()) {
+            return Err(Busy::ParticipantRate { participant: (*who).clone(), limit: rate.per_second });
+        }
+        let rates = of_saga.into_iter().chain(of_participants.into_iter().map(|(_, rate)| rate));
+        rates.for_each(|rate| rate.tokens -= 1.0);
+        Ok(())
     }
 }
 
 impl Rate {
-    fn take(&mut self) -> bool {
+    fn of(per_second: u32) -> Self {
+        Rate { per_second, tokens: f64::from(per_second), reckoned: Instant::now() }
+    }
+
+    /// With what it has earned since it was reckoned last.
+    fn refilled(&mut self) -> &mut Self {
         let full = f64::from(self.per_second);
         let now = Instant::now();
         let earned = full * now.duration_since(self.reckoned).as_secs_f64();
         self.reckoned = now;
         self.tokens = full.min(self.tokens + earned);
-        let enough = self.tokens >= 1.0;
-        self.tokens -= f64::from(u8::from(enough));
-        enough
+        self
+    }
+
+    fn is_spent(&self) -> bool {
+        self.tokens < 1.0
     }
 }
 

@@ -63,6 +63,7 @@ impl SagaLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ParticipantLimits {
     pub(super) in_flight: Option<u64>,
+    pub(super) per_second: Option<u32>,
     pub(super) unanswered: Option<u64>,
 }
 
@@ -72,6 +73,13 @@ impl ParticipantLimits {
     #[must_use]
     pub fn in_flight(self, commands: u64) -> Self {
         ParticipantLimits { in_flight: Some(commands), ..self }
+    }
+
+    /// How many sagas that will ask it this process may start in a second. After a rest, those of one second may start
+    /// at once.
+    #[must_use]
+    pub fn per_second(self, sagas: u32) -> Self {
+        ParticipantLimits { per_second: Some(sagas), ..self }
     }
 
     /// The circuit breaker: no new saga starts while so many of its commands had to be sent more than once and are
@@ -112,6 +120,14 @@ pub enum Busy {
         /// Its limit.
         limit: u64,
     },
+    /// Too many sagas that ask one of its participants were started just now.
+    #[error("{limit} sagas that ask {participant} may start in a second, and have")]
+    ParticipantRate {
+        /// The participant.
+        participant: ParticipantName,
+        /// Its limit.
+        limit: u32,
+    },
     /// One of its participants does not answer.
     #[error("{participant} does not answer: {unanswered} commands were sent to it again and again")]
     Unanswered {
@@ -137,6 +153,7 @@ impl Busy {
             Busy::Sagas { .. } => "sagas",
             Busy::Rate { .. } => "rate",
             Busy::Participant { .. } => "participant",
+            Busy::ParticipantRate { .. } => "participant_rate",
             Busy::Unanswered { .. } => "unanswered",
             Busy::Broker { .. } => "broker",
         }
@@ -183,7 +200,8 @@ impl SagaLimits {
 
 impl ParticipantLimits {
     const fn let_nothing_through(&self) -> bool {
-        matches!(self.in_flight, Some(0)) || matches!(self.unanswered, Some(0))
+        let nothing = matches!(self.in_flight, Some(0)) || matches!(self.unanswered, Some(0));
+        nothing || matches!(self.per_second, Some(0))
     }
 }
 
