@@ -132,6 +132,7 @@ fn groups() -> impl Iterator<Item = Topology> {
         vec![Part::Group(2), Part::Group(2)],
         vec![Part::Group(2), Part::ClosedPivot, Part::Then],
         vec![Part::Check, Part::Group(3), Part::Pivot],
+        vec![Part::Step, Part::Pivot, Part::ThenBoth, Part::Then],
     ];
     alone.chain(company).map(Topology::of)
 }

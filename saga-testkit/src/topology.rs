@@ -44,6 +44,8 @@ pub enum Part {
     ClosedPivot,
     /// A step after the pivot.
     Then,
+    /// Two steps at once after the pivot.
+    ThenBoth,
 }
 
 /// What a saga looks like.
@@ -87,7 +89,7 @@ impl Topology {
             if self.conditional {
                 draft = draft.with_condition(number);
             }
-            number += if let Part::Group(width) = part { *width } else { 1 };
+            number += part.steps();
         }
         draft.build(self.deadline)
     }
@@ -99,6 +101,17 @@ impl fmt::Display for Topology {
         let deadline = if self.deadline.is_some() { ", with a deadline" } else { "" };
         let conditions = if self.conditional { ", with conditions" } else { "" };
         write!(f, "{}{deadline}{conditions}", parts.join(", "))
+    }
+}
+
+impl Part {
+    const fn steps(self) -> usize {
+        match self {
+            Part::Group(width) => width,
+            Part::ThenBoth => 2,
+            Part::Step | Part::Check | Part::Wait | Part::Notify | Part::Pause | Part::Loop => 1,
+            Part::Pivot | Part::ClosedPivot | Part::Then => 1,
+        }
     }
 }
 
@@ -115,6 +128,7 @@ impl fmt::Display for Part {
             Part::Pivot => write!(f, "pivot"),
             Part::ClosedPivot => write!(f, "pivot that is closed"),
             Part::Then => write!(f, "then"),
+            Part::ThenBoth => write!(f, "then both"),
         }
     }
 }
@@ -328,7 +342,8 @@ impl Draft {
             (Draft::Before(saga), Part::Pivot) => Draft::After(saga.pivot::<Turn<false, ATTEMPTS>>()),
             (Draft::Before(saga), Part::ClosedPivot) => Draft::After(saga.pivot::<Turn<true, ATTEMPTS>>()),
             (Draft::After(saga), Part::Then) => Draft::After(then::<ATTEMPTS>(saga, number)),
-            (Draft::Before(_), Part::Then) => panic!("`then` stands after the pivot"),
+            (Draft::After(saga), Part::ThenBoth) => Draft::After(then_both::<ATTEMPTS>(saga, number)),
+            (Draft::Before(_), Part::Then | Part::ThenBoth) => panic!("{part} stands after the pivot"),
             (Draft::After(_), part) => panic!("{part} stands before the pivot"),
         }
     }
@@ -430,6 +445,18 @@ fn group<const ATTEMPTS: u32>(saga: Before, start: usize, width: usize) -> Befor
         };
     }
     groups!(0 1 2 3 4 5 6 7 8 9 10)
+}
+
+fn then_both<const ATTEMPTS: u32>(saga: After, start: usize) -> After {
+    macro_rules! both {
+        ($($start:literal)+) => {
+            match start {
+                $($start => saga.then_parallel::<(work!($start + 0), work!($start + 1))>(),)+
+                _ => panic!("a topology has at most fourteen steps"),
+            }
+        };
+    }
+    both!(0 1 2 3 4 5 6 7 8 9 10 11 12)
 }
 
 const STEPS: [&str; 14] =

@@ -51,8 +51,9 @@ commands! {
     VoidPayment "void"
     CapturePayment "capture"
     ShipOrder "ship"
+    SendInvoice "invoice"
 }
-steps!(ReserveStock AuthorizePayment CapturePayment ShipOrder);
+steps!(ReserveStock AuthorizePayment CapturePayment ShipOrder SendInvoice);
 
 macro_rules! undone {
     ($($command:ident by $undo:ident)+) => {
@@ -75,6 +76,7 @@ undone! {
 }
 
 impl Retriable<PlaceOrder> for ShipOrder {}
+impl Retriable<PlaceOrder> for SendInvoice {}
 
 #[derive(Default, Serialize, Deserialize)]
 struct PlaceOrder {
@@ -112,6 +114,41 @@ fn conditions() -> Result<(), DefinitionError> {
         .expect::<ShipOrder>()
         .reply(())
         .expect_completed();
+    Ok(())
+}
+
+#[test]
+fn groups() -> Result<(), DefinitionError> {
+    let definition = saga(1)
+        .parallel::<(ReserveStock, AuthorizePayment)>()
+        .pivot::<CapturePayment>()
+        .then_parallel::<(ShipOrder, SendInvoice)>()
+        .build()?;
+
+    given(&definition, PlaceOrder::of(30))
+        .expect::<AuthorizePayment>()
+        .reply(())
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect::<CapturePayment>()
+        .reply(())
+        .expect::<SendInvoice>()
+        .reply(())
+        .expect::<ShipOrder>()
+        .time_out()
+        .expect::<ShipOrder>()
+        .reply(())
+        .expect_completed();
+
+    // The shelf is empty, and the money was perhaps held: that is undone before anybody has said so.
+    given(&definition, PlaceOrder::of(30))
+        .expect::<AuthorizePayment>()
+        .answer_later()
+        .expect::<ReserveStock>()
+        .refuse("sold out".into())
+        .expect_undo::<AuthorizePayment>()
+        .undone()
+        .expect_compensated();
     Ok(())
 }
 

@@ -147,6 +147,19 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         self
     }
 
+    /// Adds steps behind the pivot that run at the same time: `.then_parallel::<(ShipOrder, SendInvoice)>()`.
+    ///
+    /// The saga goes on when all are done; their replies are noted then, in the order given here.
+    pub fn then_parallel<G: RetriableGroup<S>>(mut self) -> Self
+    where
+        Phase: Irreversible,
+    {
+        let start = self.steps.drafts.len();
+        G::add_to(&mut self.steps);
+        self.group_from(start);
+        self
+    }
+
     /// Adds the point of no return: once it is done, the saga only goes forward.
     pub fn pivot<T: Step<S>>(self) -> Builder<S, AfterPivot>
     where
@@ -265,8 +278,26 @@ pub trait Group<S: Saga> {
     fn add_to(steps: &mut Steps<S>);
 }
 
+/// Steps that run at the same time: a tuple of two to eight steps that succeed in the end.
+///
+/// For more, implement it on a type of your own, and have `add_to` call that of several tuples.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot run in parallel behind the pivot",
+    label = "needs a tuple of two to eight steps that each implement `Retriable<{S}>`"
+)]
+pub trait RetriableGroup<S: Saga> {
+    /// Adds the group's steps to the saga's.
+    fn add_to(steps: &mut Steps<S>);
+}
+
 macro_rules! group {
     ($($step:ident)+) => {
+        impl<S: Saga, $($step: Retriable<S>),+> RetriableGroup<S> for ($($step,)+) {
+            fn add_to(steps: &mut Steps<S>) {
+                $(steps.push(Draft::of::<S, $step>(DraftRole::Retriable), StepCode::of::<$step>());)+
+            }
+        }
+
         impl<S: Saga, $($step: Compensate<S>),+> Group<S> for ($($step,)+) {
             fn add_to(steps: &mut Steps<S>) {
                 $(steps.push(Draft::compensatable::<S, $step>(), StepCode::with_undo::<$step>());)+

@@ -15,7 +15,7 @@ mod script;
 mod signal;
 mod step;
 
-pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, Reversible, saga};
+pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, RetriableGroup, Reversible, saga};
 pub use draft::Steps;
 pub use error::DefinitionError;
 pub use items::{CompensateEach, Each, RetriableEach};

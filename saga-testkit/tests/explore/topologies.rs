@@ -4,8 +4,8 @@ use saga_testkit::explore::{Faults, explore};
 use saga_testkit::topology::{Diary, Part, Topology};
 
 fn small() -> Vec<Topology> {
-    use Part::{Check, ClosedPivot, Group, Notify, Pause, Pivot, Step, Then, Wait};
-    let shapes: [&[Part]; 13] = [
+    use Part::{Check, ClosedPivot, Group, Notify, Pause, Pivot, Step, Then, ThenBoth, Wait};
+    let shapes: [&[Part]; 14] = [
         &[Step],
         &[Step, Step, Step],
         &[Check, Step],
@@ -19,6 +19,7 @@ fn small() -> Vec<Topology> {
         &[Notify, Step, Notify, Pivot, Notify, Then],
         &[Step, Wait, Wait, Pivot],
         &[Step, Pause, Step, Pivot, Pause],
+        &[Step, ClosedPivot, ThenBoth],
     ];
     shapes.into_iter().map(|parts| Topology::of(parts.iter().copied())).collect()
 }

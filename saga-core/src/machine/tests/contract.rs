@@ -393,6 +393,11 @@ pub(super) fn parallel_order() -> Definition<Order> {
         .unwrap()
 }
 
+/// The pivot, two steps at once behind it, and a notification.
+pub(super) fn order_shipped_and_thanked_for() -> Definition<Order> {
+    define(1).pivot::<Capture>().then_parallel::<(Ship, Thank)>().notify::<Ended>().build().unwrap()
+}
+
 /// `parallel_order` with a check, and a condition for each step.
 pub(super) fn picky_order() -> Definition<Order> {
     define(1)

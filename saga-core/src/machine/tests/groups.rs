@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::case::{Case, cancel, done, no, replied, resolve_done};
-use super::contract::{Order, parallel_order};
+use super::case::{Case, cancel, done, no, replied, resolve_done, retry};
+use super::contract::{Order, order_shipped_and_thanked_for, parallel_order};
 use crate::id::Direction::{Do, Undo};
 use crate::machine::{Cause, Decision, Ignored, Status};
 use crate::message::Answer;
@@ -130,4 +130,28 @@ fn an_operator_resolves_one_step_of_a_running_group_and_leaves_the_other_alone()
     case.done("invoice");
     assert_eq!(case.sent, ["do capture"]);
     assert_eq!(case.status(), Status::Running);
+}
+
+#[test]
+fn behind_the_pivot_a_group_is_asked_for_until_all_of_it_is_done() {
+    let mut case = Case::of(&order_shipped_and_thanked_for());
+    case.done("capture");
+    assert_eq!(case.sent, ["do ship", "do thank"]);
+    case.time_out("ship");
+    assert_eq!(case.sent, ["do ship #2"]);
+    case.done("thank");
+    assert!(case.sent.is_empty());
+    case.done("ship");
+    assert_eq!(case.sent, ["tell ended to mailing"]);
+    assert_eq!(case.status(), Status::Completed);
+}
+
+#[test]
+fn a_refusal_in_a_group_behind_the_pivot_parks_the_saga_and_its_release_asks_for_what_is_missing() {
+    let mut case = Case::of(&order_shipped_and_thanked_for());
+    case.done("capture");
+    case.answer("ship", no("the road is closed"));
+    assert_eq!(case.status(), Status::Parked);
+    case.moved(&retry());
+    assert_eq!(case.sent, ["do ship #2", "do thank #2"]);
 }
