@@ -55,6 +55,9 @@ pub(crate) struct LoadArguments {
     /// How many commands a participant may run in one transaction
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=256))]
     pub(crate) commands_per_transaction: u64,
+    /// Retire sagas a second after their end, while others are under way; for the Postgres store
+    #[arg(long)]
+    pub(crate) retire: bool,
     #[command(flatten)]
     pub(crate) workload: Workload,
     #[command(flatten)]
@@ -66,6 +69,9 @@ pub(crate) struct LoadArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
+    /// Compare the framework that retires its sagas with the one that keeps them, rather than with the floor
+    #[arg(long)]
+    pub(crate) retire: bool,
     /// The broker between orchestrator and participants
     #[arg(long, value_enum)]
     pub(crate) transport: Transport,

@@ -1,4 +1,4 @@
-//! Floor and framework by turns in one run, so that a machine that is slow for a while is slow for both.
+//! Floor and framework, or the framework in two ways, by turns in one run, so that a machine that is slow for a while is slow for both.
 
 use anyhow::Result;
 use serde_json::json;
@@ -9,20 +9,26 @@ use crate::{floor, load};
 
 /// Runs both by turns, and prints the median run of each and the ratio of their throughput.
 pub(crate) async fn run(arguments: &CompareArguments) -> Result<()> {
-    let CompareArguments { transport, commands_per_transaction, workload, servers, json } = arguments;
+    let CompareArguments { retire, transport, commands_per_transaction, workload, servers, json } = arguments;
     let (workload, servers) = (workload.clone(), servers.clone());
     let load = LoadArguments {
         store: Store::Postgres,
         transport: *transport,
         commands_per_transaction: *commands_per_transaction,
+        retire: *retire,
         workload: workload.clone(),
         servers: servers.clone(),
         json: *json,
     };
+    let keeping =
+        LoadArguments { retire: false, workload: workload.clone(), servers: servers.clone(), ..load };
     let floor = FloorArguments { transport: *transport, workload, servers, json: *json };
     let (mut floors, mut loads) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        floors.push(floor::run(&floor).await?);
+        floors.push(match retire {
+            true => load::run(&keeping).await?,
+            false => floor::run(&floor).await?,
+        });
         loads.push(load::run(&load).await?);
     }
     let (floor, load) = (median(floors), median(loads));

@@ -101,6 +101,11 @@ impl MessageId {
         MessageId(Uuid::new_v5(&saga.0, format!("reply:{direction}:{step}").as_bytes()))
     }
 
+    /// The id of the notice that sagas have ended of which this is the first.
+    pub fn end_notice(first: SagaId) -> Self {
+        MessageId(Uuid::new_v5(&first.0, b"end-notice"))
+    }
+
     /// Takes a UUID, as read from the wire or a table, as a message's id.
     pub const fn from_uuid(uuid: Uuid) -> Self {
         MessageId(uuid)

@@ -1,6 +1,7 @@
 //! What the store and the fence share: connections, the schema's name and the limits.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use saga_core::port::{IdSource, OutboxRow, RandomIds, StoreError};
 use sqlx::postgres::PgRow;
@@ -22,6 +23,8 @@ pub(crate) struct Database {
     pub(crate) claimed_rows: Floor,
     /// Where to look for due timers.
     pub(crate) timers: Floor,
+    /// Where to look for ended sagas: in microseconds since 1970, and 0 once none were left.
+    pub(crate) retired_until: AtomicI64,
 }
 
 impl Database {
@@ -34,6 +37,7 @@ impl Database {
             body_bytes_max: config.body_bytes_max,
             claimed_rows: Floor::default(),
             timers: Floor::default(),
+            retired_until: AtomicI64::default(),
         };
         database.pool.lease().await?.give_back();
         Ok(Arc::new(database))

@@ -149,7 +149,7 @@ impl Fence for PgFence {
 }
 
 /// Runs one of the fence's own statements in a transaction that is not committed yet.
-async fn fetch(tx: &mut Tx, statement: Statement) -> Result<Vec<PgRow>, Failure> {
+pub(crate) async fn fetch(tx: &mut Tx, statement: Statement) -> Result<Vec<PgRow>, Failure> {
     let answer = tx.lease().answer(|connection| statement.fetch_all(connection));
     answer.await.map_err(without_effect)
 }

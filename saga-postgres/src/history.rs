@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saga_core::definition::DefinitionRef;
-use saga_core::id::{BusinessKey, SagaId, StepName};
+use saga_core::id::{BusinessKey, SagaId, SagaName, StepName};
 use saga_core::policy::Timestamp;
 use saga_core::port::{
     AwaitedSteps, History, JournalEntry, JournalLine, SagaDetails, SagaFilter, SagaSummary, StoreError,
@@ -18,7 +18,7 @@ use crate::error::{Failure, without_effect};
 use crate::outbox::read_backlog;
 use crate::row::{micros_ago, read, read_count, read_definition, read_saga, read_status, read_time};
 use crate::store::{PgStore, read_stored};
-use crate::table::instance::{HEALTH, LIST, SHOW, WORKLOAD};
+use crate::table::instance::{HEALTH, HOLDER, LIST, SHOW, WORKLOAD};
 
 #[async_trait]
 impl History for PgStore {
@@ -50,6 +50,12 @@ impl History for PgStore {
             read_workload(row, &mut workload)?;
         }
         Ok(workload)
+    }
+
+    async fn holder(&self, name: &SagaName, key: &BusinessKey) -> Result<Option<SagaId>, StoreError> {
+        let statement = self.database.statement(HOLDER).bind(name.as_str()).bind(key.as_str());
+        let rows = self.database.fetch(statement).await.map_err(without_effect)?;
+        Ok(rows.first().map(|row| read_saga(row, "saga")).transpose()?)
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   orchestrator                                         participant
-//!        │ Store, StartIn, History, Outbox                    │ Fence, Outbox
+//!        │ Store, StartIn, History, Outbox, Retire            │ Fence, Outbox, Forget
 //!    ┌───▼───┐   one statement for a batch of sagas       ┌───▼───┐   a transaction for a handler
 //!    │PgStore│─────────────────────────┐                  │PgFence│─────────────────────────┐
 //!    └───────┘                         ▼                  └───────┘                         ▼
 //!                  instance, business_key, journal,                    fence, fence_run, outbox
-//!                  timer, held, outbox, definition                     and your own tables
+//!                  timer, held, outbox, definition, archive            and your own tables
 //! ```
 //!
 //! - A batch of transitions is one statement, one round trip and one commit. A saga that lost a race, or has a value
@@ -34,7 +34,7 @@
 //! # What this crate does not do
 //!
 //! - It decides nothing: what a reply or a fence row means is said by `saga-core`.
-//! - It deletes nothing that has ended: sagas, journals and fence rows stay until an operator removes them.
+//! - It never deletes a business key, an archived saga, or an outbox row that no broker takes.
 //! - It speaks to one primary. A standby is refused, and a failover to an asynchronous standby may forget commits.
 //! - It does not encrypt: connections use TLS if the application enables one of sqlx's `tls` features, and then as
 //!   `sslmode` in the URL says.
@@ -53,6 +53,7 @@ mod migrate;
 mod outbox;
 mod pool;
 mod register;
+mod retention;
 mod row;
 mod schema;
 mod store;

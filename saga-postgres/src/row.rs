@@ -126,7 +126,7 @@ pub(crate) fn bind_definitions(statement: Statement, definitions: &[DefinitionRe
         .bind(definitions.iter().map(|definition| definition.fingerprint.as_uuid()).bind_iter())
 }
 
-fn unreadable(column: &str, what: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn unreadable(column: &str, what: &dyn std::fmt::Display) -> Failure {
     Failure::Permanent(format!("the column {column} cannot be read: {what}"))
 }
 

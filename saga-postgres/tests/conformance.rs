@@ -83,6 +83,7 @@ mod orchestrator {
     use super::Database;
 
     saga_testkit::store_suite!(Database);
+    saga_testkit::retire_suite!(Database);
 }
 
 mod transaction {
@@ -95,4 +96,5 @@ mod participant {
     use super::Database;
 
     saga_testkit::fence_suite!(Database);
+    saga_testkit::forget_suite!(Database);
 }

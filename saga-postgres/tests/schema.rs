@@ -25,6 +25,8 @@ const ILLEGAL: &[(&str, &str)] = &[
     ("instance_status_known", "UPDATE instance SET status = 'done'"),
     ("instance_parked_has_reason", "UPDATE instance SET status = 'parked'"),
     ("instance_parked_has_reason", "UPDATE instance SET parked = 'why'"),
+    ("instance_ended_has_time", "UPDATE instance SET ended_at = now()"),
+    ("instance_ended_has_time", "UPDATE instance SET status = 'completed'"),
     ("instance_state_size", "UPDATE instance SET state = :large"),
     ("instance_data_size", "UPDATE instance SET data = :large"),
     ("business_key_pkey", "INSERT INTO business_key VALUES ('a', 'k', :other, :id)"),
@@ -48,6 +50,8 @@ const ILLEGAL: &[(&str, &str)] = &[
     ("outbox_headers_size", "UPDATE outbox SET headers = :large"),
     ("outbox_body_size", "UPDATE outbox SET body = :large"),
     ("outbox_dead_pkey", "INSERT INTO outbox_dead SELECT (outbox_dead).* FROM outbox_dead"),
+    ("archive_pkey", "INSERT INTO archive SELECT (archive).* FROM archive"),
+    ("archive_status_ended", "UPDATE archive SET status = 'parked'"),
     ("fence_pkey", "INSERT INTO fence SELECT (fence).* FROM fence"),
     ("fence_step_length", "UPDATE fence SET step = ''"),
     ("fence_participant_length", "UPDATE fence SET participant = ''"),
@@ -72,6 +76,7 @@ INSERT INTO timer VALUES (:id, 's', now(), 1, 1, 'do');
 INSERT INTO held VALUES (:id, :id, now(), :id, 'd', :id, '', '');
 INSERT INTO outbox (id, claimed, due_at, message, key, destination, headers, body) VALUES (:id, true, now(), :id, :id, 'd', '', '');
 INSERT INTO outbox_dead VALUES (:id, now(), now(), :id, :id, 0, 'd', '', '', 'r');
+INSERT INTO archive VALUES (:id, 1, now(), now(), now(), 1, 'completed', '', '', '{}');
 INSERT INTO fence (saga, step, participant, state, payload) VALUES (:id, 's', 'p', 'applied', '');
 INSERT INTO fence_run (saga, step, participant) VALUES (:id, 's', 'p');
 ";

@@ -1,4 +1,4 @@
-//! The fence in memory passes the suites of fences and outboxes.
+//! The fence in memory passes the suites of fences, outboxes and forgetting.
 
 use std::collections::HashMap;
 
@@ -32,3 +32,4 @@ impl fence::Harness for Memory {
 }
 
 saga_testkit::fence_suite!(Memory);
+saga_testkit::forget_suite!(Memory);

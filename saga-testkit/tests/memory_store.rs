@@ -1,4 +1,4 @@
-//! The store in memory passes the suites of stores, outboxes and transactions.
+//! The store in memory passes the suites of stores, outboxes, transactions and retiring.
 
 use async_trait::async_trait;
 use saga_core::memory::{MemoryStore, MemoryStoreTx};
@@ -47,3 +47,4 @@ impl start_in::Harness for Memory {
 
 saga_testkit::store_suite!(Memory);
 saga_testkit::start_in_suite!(Memory);
+saga_testkit::retire_suite!(Memory);

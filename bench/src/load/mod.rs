@@ -28,6 +28,7 @@ struct Job {
     transport: Transport,
     broker: String,
     commands_per_transaction: usize,
+    retire: bool,
     workload: Workload,
 }
 
@@ -73,6 +74,7 @@ async fn in_two_processes(arguments: &LoadArguments) -> Result<Measured> {
         transport: arguments.transport,
         broker: arguments.servers.broker(arguments.transport)?,
         commands_per_transaction: arguments.commands_per_transaction as usize,
+        retire: arguments.retire,
         workload: arguments.workload.clone(),
     };
     let measured = tokio::select! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use saga_core::memory::{MemoryFence, MemoryStore, MemoryTransport};
 use saga_core::port::{History, Outbox, Store, SystemClock, Transport};
-use saga_core::runtime::{Orchestrator, SagaOutcome, participant};
+use saga_core::runtime::{Orchestrator, OrchestratorBuilder, Retention, SagaOutcome, participant};
 use saga_postgres::PgStore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,7 +26,11 @@ use crate::usage::Usage;
 pub(super) async fn run(job: &Job) -> Result<()> {
     let transport = world::transport(job)?;
     let store = Arc::new(PgStore::connect(&world::config(job)?).await?);
-    let orchestrator = orchestrator(store, transport.clone(), &job.workload).await?;
+    let mut builder = builder(store, transport.clone(), &job.workload)?;
+    if job.retire {
+        builder = builder.retention(Retention::after(RETIRED_AFTER));
+    }
+    let orchestrator = builder.start().await?;
     let mut parent = Parent::ready().await?;
     let (running, ended) = drive(&orchestrator, &job.workload);
     tokio::pin!(running);
@@ -52,7 +56,8 @@ pub(super) async fn run_in_memory(
         (Counted::over(Arc::new(broker.connect())), Counted::over(Arc::new(broker.connect())));
     let fence = Arc::new(MemoryFence::new((), Arc::new(SystemClock)));
     let participants = participant(bench_service(workload.steps), fence, answering.clone()).start().await?;
-    let orchestrator = orchestrator(Arc::new(MemoryStore::default()), asking.clone(), workload).await?;
+    let builder = builder(Arc::new(MemoryStore::default()), asking.clone(), workload)?;
+    let orchestrator = builder.start().await?;
     let before = Usage::now()?;
     let (running, ended) = drive(&orchestrator, workload);
     tokio::pin!(running);
@@ -70,13 +75,13 @@ pub(super) async fn run_in_memory(
     Ok((cost, Cost { messages: answering.published(), ..Cost::default() }))
 }
 
-async fn orchestrator<S: Store + Outbox + History>(
+fn builder<S: Store + Outbox + History>(
     store: Arc<S>,
     transport: Arc<dyn Transport>,
     workload: &Workload,
-) -> Result<Orchestrator<S>> {
+) -> Result<OrchestratorBuilder<S>> {
     let definition = definition(workload.steps)?;
-    Ok(Orchestrator::builder(store, transport, "replies").register(&definition).start().await?)
+    Ok(Orchestrator::builder(store, transport, "replies").register(&definition))
 }
 
 /// Keeps as many sagas under way as the workload says until all have ended. Also tells how many have.
@@ -120,6 +125,9 @@ async fn one<S: Store + History>(orchestrator: Orchestrator<S>, order: Order) ->
         SagaOutcome::Parked { reason } => bail!("a saga parked: {reason}"),
     }
 }
+
+/// Soon, so that the job works while sagas run.
+const RETIRED_AFTER: Duration = Duration::from_secs(1);
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 

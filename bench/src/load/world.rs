@@ -9,7 +9,7 @@ use saga_core::id::Destination;
 use saga_core::namespace::Namespaced;
 use saga_core::port;
 use saga_postgres::Config;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::Job;
 use super::counted::Counted;
@@ -42,10 +42,13 @@ pub(super) async fn verify(orchestrator: &Job, participants: &Job) -> Result<()>
     let refused = orchestrator.workload.refused();
     let completed = orchestrator.workload.sagas - refused;
     let mut database = PgConnection::connect(&orchestrator.database).await?;
-    ensure_count(&mut database, "SELECT count(*) FROM saga.instance WHERE status = 'completed'", completed)
-        .await?;
-    ensure_count(&mut database, "SELECT count(*) FROM saga.instance WHERE status = 'compensated'", refused)
-        .await?;
+    for (status, count) in [("completed", completed), ("compensated", refused)] {
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT status FROM saga.instance UNION ALL SELECT status FROM saga.archive) AS ended
+             WHERE status = '{status}'"
+        );
+        ensure_count(&mut database, sql, count).await?;
+    }
     ensure_count(&mut database, "SELECT count(*) FROM saga.timer", 0).await?;
     ensure_count(&mut database, "SELECT count(*) FROM saga.outbox", 0).await?;
     let mut database = PgConnection::connect(&participants.database).await?;
@@ -53,8 +56,9 @@ pub(super) async fn verify(orchestrator: &Job, participants: &Job) -> Result<()>
     ensure_count(&mut database, "SELECT count(*) FROM saga.outbox", 0).await
 }
 
-async fn ensure_count(database: &mut PgConnection, sql: &'static str, expected: u64) -> Result<()> {
-    let count: i64 = sqlx::query_scalar(sql).fetch_one(database).await?;
+async fn ensure_count(database: &mut PgConnection, sql: impl Into<String>, expected: u64) -> Result<()> {
+    let sql = sql.into();
+    let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(database).await?;
     ensure!(count.unsigned_abs() == expected, "{sql}: {count} instead of {expected}");
     Ok(())
 }

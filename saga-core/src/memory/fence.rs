@@ -10,13 +10,14 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::TokioClock;
 use super::outbox::OutboxTable;
 use crate::fence::{FenceKey, FenceState};
+use crate::id::{ParticipantName, SagaId};
 use crate::policy::Timestamp;
-use crate::port::{Backlog, Clock, Fence, FenceWrite, Outbox, OutboxRow, RowId, StoreError};
+use crate::port::{Backlog, Clock, Fence, FenceWrite, Forget, Outbox, OutboxRow, RowId, StoreError};
 
 /// A participant's database in memory: fence rows, outbox, and business data of type `D`.
 ///
 /// A transaction has the rows and the data for itself, so a second copy of a command waits for the first, whatever
-/// its key. Clones share what is stored. Rows are never forgotten.
+/// its key. Clones share what is stored.
 ///
 /// # Example: a handler's data commits with the row
 ///
@@ -50,8 +51,14 @@ pub struct MemoryFence<D> {
 }
 
 struct Contents<D> {
-    rows: HashMap<FenceKey, FenceState>,
+    rows: HashMap<FenceKey, Row>,
     data: D,
+}
+
+struct Row {
+    state: FenceState,
+    /// When it was last said that its saga has ended.
+    ended: Option<Timestamp>,
 }
 
 /// A transaction of [`MemoryFence`]. It works on a copy of the data; dropped, it leaves nothing.
@@ -99,7 +106,7 @@ impl<D> MemoryFence<D> {
     ///
     /// Cancel safe.
     pub async fn row(&self, key: &FenceKey) -> Option<FenceState> {
-        self.contents.lock().await.rows.get(key).cloned()
+        self.contents.lock().await.rows.get(key).map(|row| row.state.clone())
     }
 
     /// The outbox rows that were set aside, each with its reason.
@@ -144,7 +151,7 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
             return Err(StoreError::Rejected("fence keys must be sorted, distinct and at most 32".into()));
         }
         let stored = self.contents.clone().lock_owned().await;
-        let states = keys.iter().map(|key| stored.rows.get(key).cloned()).collect();
+        let states = keys.iter().map(|key| stored.rows.get(key).map(|row| row.state.clone())).collect();
         let (data, began) = (stored.data.clone(), self.clock.now());
         let tx = MemoryTx { stored, keys: keys.to_vec(), began, data, mark: None };
         Ok((tx, states))
@@ -177,8 +184,12 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
         }
         outbox.insert(replies(), lease, self.clock.now());
         tx.stored.data = tx.data;
-        let states = writes.iter().filter_map(|write| Some((write.key.clone(), write.state.clone()?)));
-        tx.stored.rows.extend(states);
+        for write in writes {
+            if let Some(state) = write.state.clone() {
+                let ended = tx.stored.rows.get(&write.key).and_then(|row| row.ended);
+                tx.stored.rows.insert(write.key.clone(), Row { state, ended });
+            }
+        }
         Ok(())
     }
 
@@ -202,6 +213,39 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
 
     fn began(&self, tx: &MemoryTx<D>) -> Timestamp {
         tx.began
+    }
+}
+
+#[async_trait]
+impl<D: Clone + Send + 'static> Forget for MemoryFence<D> {
+    async fn note_ended(&self, participant: &ParticipantName, sagas: &[SagaId]) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for (key, row) in &mut self.contents.lock().await.rows {
+            if key.participant == *participant && sagas.contains(&key.saga) {
+                row.ended = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget(
+        &self,
+        participant: &ParticipantName,
+        horizon: Duration,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let is_past = |row: &Row| row.ended.is_some_and(|ended| now.since(ended) > horizon);
+        // Held by a transaction: these rows are deleted later.
+        let Ok(mut contents) = self.contents.try_lock() else { return Ok(0) };
+        let past = contents.rows.iter().filter(|(key, row)| key.participant == *participant && is_past(row));
+        let past: Vec<FenceKey> = past.map(|(key, _)| key.clone()).take(limit).collect();
+        let mut runs = self.runs.lock().await;
+        for key in &past {
+            contents.rows.remove(key);
+            runs.remove(key);
+        }
+        Ok(past.len())
     }
 }
 
@@ -241,7 +285,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::id::{ParticipantName, SagaId, StepName};
+    use crate::id::StepName;
 
     fn key(step: &str) -> FenceKey {
         FenceKey {

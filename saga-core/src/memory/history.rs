@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use super::tables::{Saga, Tables};
 use crate::definition::DefinitionRef;
-use crate::id::SagaId;
+use crate::id::{BusinessKey, SagaId, SagaName};
 use crate::policy::Timestamp;
 use crate::port::{
     History, SagaDetails, SagaFilter, SagaSummary, Status, StoreError, StoreHealth, UnknownDefinition,
@@ -31,7 +31,8 @@ impl History for MemoryStore {
 
     async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError> {
         let tables = self.tables.lock().await;
-        Ok(tables.sagas.get(&saga).map(|saga| SagaDetails {
+        let saga = tables.sagas.get(&saga).or_else(|| tables.archive.get(&saga));
+        Ok(saga.map(|saga| SagaDetails {
             summary: saga.summary(),
             stored: saga.stored.clone(),
             journal: saga.journal.clone(),
@@ -40,6 +41,11 @@ impl History for MemoryStore {
 
     async fn workload(&self) -> Result<Workload, StoreError> {
         Ok(self.tables.lock().await.workload(self.clock.now()))
+    }
+
+    async fn holder(&self, name: &SagaName, key: &BusinessKey) -> Result<Option<SagaId>, StoreError> {
+        let tables = self.tables.lock().await;
+        Ok(tables.keys.get(&(name.clone(), key.clone())).map(|(saga, _)| *saga))
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {

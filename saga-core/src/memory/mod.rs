@@ -12,6 +12,7 @@ mod clock;
 mod fence;
 mod history;
 mod outbox;
+mod retention;
 mod store;
 mod tables;
 mod transport;

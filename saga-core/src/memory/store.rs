@@ -17,7 +17,7 @@ use crate::port::{
 
 /// Sagas, their journal, their outbox and their timers, in memory.
 ///
-/// Clones share what is stored. Nothing is ever forgotten, so it grows with the number of sagas.
+/// Clones share what is stored. Only what is retired leaves it, and the archive keeps that.
 ///
 /// # Example: the store of a test
 ///

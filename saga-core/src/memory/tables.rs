@@ -1,13 +1,13 @@
 //! The orchestrator's tables and what one commit does to them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::outbox::OutboxTable;
 use crate::definition::{DefinitionRef, Fingerprint, step_of};
-use crate::id::{BusinessKey, Direction, SagaId, SagaName, StepName, Version};
+use crate::id::{BusinessKey, Direction, ParticipantName, SagaId, SagaName, StepName, Version};
 use crate::policy::Timestamp;
 use crate::port::{
     AwaitedSteps, Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalLine, Start, Status,
@@ -19,7 +19,11 @@ use crate::port::{
 pub(super) struct Tables {
     definitions: BTreeMap<(SagaName, u32), Fingerprint>,
     pub(super) sagas: BTreeMap<SagaId, Saga>,
-    keys: HashMap<(SagaName, BusinessKey), SagaId>,
+    /// Those who have retired as well.
+    pub(super) archive: BTreeMap<SagaId, Saga>,
+    pub(super) participants: BTreeMap<DefinitionRef, BTreeSet<ParticipantName>>,
+    /// Whose key it is, and the digest of what that saga was started with.
+    pub(super) keys: HashMap<(SagaName, BusinessKey), (SagaId, Uuid)>,
     timers: BTreeMap<(SagaId, StepName), Timer>,
     pub(super) held: BTreeMap<HeldId, HeldReply>,
     pub(super) outbox: OutboxTable,
@@ -30,7 +34,6 @@ pub(super) struct Tables {
 pub(super) struct Saga {
     pub(super) stored: Stored,
     pub(super) key: Option<BusinessKey>,
-    input: Uuid,
     pub(super) started: Timestamp,
     pub(super) moved: Timestamp,
     pub(super) journal: Vec<JournalLine>,
@@ -123,11 +126,10 @@ impl Tables {
         let Some(key) = &start.key else {
             return Ok(None);
         };
-        let owner = self.keys.get(&(start.definition.name.clone(), key.clone()));
-        match owner.and_then(|id| self.sagas.get(id)) {
+        match self.keys.get(&(start.definition.name.clone(), key.clone())) {
             None => Ok(None),
-            Some(saga) if saga.input == start.input => Ok(Some(Committed::Existing(saga.stored.id))),
-            Some(saga) => Err(CommitError::KeyTaken(saga.stored.id)),
+            Some((saga, input)) if *input == start.input => Ok(Some(Committed::Existing(*saga))),
+            Some((saga, _)) => Err(CommitError::KeyTaken(*saga)),
         }
     }
 
@@ -165,7 +167,7 @@ impl Tables {
     fn insert(&mut self, id: SagaId, start: &Start, now: Timestamp) {
         if let Some(key) = &start.key {
             let name = start.definition.name.clone();
-            self.keys.insert((name, key.clone()), id);
+            self.keys.insert((name, key.clone()), (id, start.input));
         }
         self.sagas.insert(id, Saga::new(id, start, now));
     }
@@ -242,7 +244,6 @@ impl Saga {
                 parked: None,
             },
             key: start.key.clone(),
-            input: start.input,
             started: now,
             moved: now,
             journal: Vec::new(),

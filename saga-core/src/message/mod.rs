@@ -5,6 +5,7 @@
 
 mod answer;
 mod command;
+mod end_notice;
 mod envelope;
 mod least;
 mod payload;
@@ -14,7 +15,8 @@ mod wire;
 pub(crate) use answer::shortened;
 pub use answer::{Answer, FAULT_BYTES_MAX, Fault, FaultKind};
 pub use command::{Command, Participant, Undoes};
+pub use end_notice::EndNotice;
 pub use envelope::{Envelope, Headers};
 pub use payload::{Payload, PayloadError};
 pub use trace::TraceParent;
-pub use wire::{CommandMessage, DecodeError, NotificationMessage, ReplyMessage};
+pub use wire::{COMMAND_VALID, CommandMessage, DecodeError, NotificationMessage, ReplyMessage};

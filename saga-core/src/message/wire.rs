@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::{Answer, Envelope, Headers, Payload, TraceParent, shortened};
 use crate::id::{CommandType, Destination, Direction, MessageId, SagaId, StepName};
@@ -213,16 +214,19 @@ pub enum DecodeError {
         /// What was answered.
         answer: &'static str,
     },
-    /// The body is not text.
+    /// A notice names no saga, or too many.
+    #[error("a notice of the end of {0} sagas; it may be 1 to 1000")]
+    Sagas(usize),
+    /// The body is not text, or not what its kind of message has there.
     #[error(transparent)]
     Body(#[from] super::PayloadError),
 }
 
 /// Reads one envelope's headers.
-struct Reader<'a>(&'a Envelope);
+pub(super) struct Reader<'a>(&'a Envelope);
 
 impl<'a> Reader<'a> {
-    fn open(envelope: &'a Envelope, kind: &str) -> Result<Self, DecodeError> {
+    pub(super) fn open(envelope: &'a Envelope, kind: &str) -> Result<Self, DecodeError> {
         let read = Reader(envelope);
         let wire = read.text(header::WIRE)?;
         if wire != WIRE_VERSION {
@@ -264,31 +268,36 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn body(&self) -> Result<Payload, DecodeError> {
+    pub(super) fn body(&self) -> Result<Payload, DecodeError> {
         Ok(Payload::from_bytes(self.0.body.clone())?)
     }
 }
 
 /// The names of the headers, as `docs/wire.md` lists them.
-mod header {
-    pub(super) const WIRE: &str = "saga-wire";
-    pub(super) const KIND: &str = "saga-kind";
-    pub(super) const SAGA: &str = "saga-id";
-    pub(super) const STEP: &str = "saga-step";
-    pub(super) const DIRECTION: &str = "saga-direction";
-    pub(super) const ATTEMPT: &str = "saga-attempt";
-    pub(super) const TYPE: &str = "saga-type";
-    pub(super) const REPLY_TO: &str = "saga-reply-to";
-    pub(super) const NOT_AFTER: &str = "saga-not-after";
-    pub(super) const ANSWER: &str = "saga-answer";
-    pub(super) const TRACE_PARENT: &str = "traceparent";
+pub(super) mod header {
+    pub(in crate::message) const WIRE: &str = "saga-wire";
+    pub(in crate::message) const KIND: &str = "saga-kind";
+    pub(in crate::message) const SAGA: &str = "saga-id";
+    pub(in crate::message) const STEP: &str = "saga-step";
+    pub(in crate::message) const DIRECTION: &str = "saga-direction";
+    pub(in crate::message) const ATTEMPT: &str = "saga-attempt";
+    pub(in crate::message) const TYPE: &str = "saga-type";
+    pub(in crate::message) const REPLY_TO: &str = "saga-reply-to";
+    pub(in crate::message) const NOT_AFTER: &str = "saga-not-after";
+    pub(in crate::message) const ANSWER: &str = "saga-answer";
+    pub(in crate::message) const TRACE_PARENT: &str = "traceparent";
 }
 
 /// The wire format's version. A reader takes only what it knows.
-const WIRE_VERSION: &str = "1";
+pub(super) const WIRE_VERSION: &str = "1";
 const KIND_COMMAND: &str = "command";
 const KIND_REPLY: &str = "reply";
 const KIND_NOTIFICATION: &str = "notification";
+pub(super) const KIND_END_NOTICE: &str = "end-notice";
+
+/// How long a command may be under way before a participant that never saw it refuses to run it. The one place where
+/// a clock matters to safety, so the margin is days; each resend has a fresh date.
+pub const COMMAND_VALID: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {

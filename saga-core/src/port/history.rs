@@ -55,7 +55,7 @@ pub struct JournalLine {
 }
 
 /// A saga with its journal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SagaDetails {
     /// The saga as a list shows it.
     pub summary: SagaSummary,
@@ -132,15 +132,18 @@ pub struct AwaitedSteps {
 /// - **Pages are bounded**: at most `limit` lines, and `limit` is at most 1,000.
 #[async_trait]
 pub trait History: Send + Sync + 'static {
-    /// Lists sagas, newest first.
+    /// Lists sagas, newest first; no archived ones.
     async fn list(&self, filter: &SagaFilter, limit: usize) -> Result<Vec<SagaSummary>, StoreError>;
 
-    /// Shows one saga with its journal, or `None` if there is no such saga.
+    /// Shows one saga with its journal, or `None` if there is no such saga. Archived ones are shown, too.
     async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError>;
 
     /// What is under way, counted for whoever decides which sagas may begin. Definitions come in their order, and
     /// the steps of one in that of their names.
     async fn workload(&self) -> Result<Workload, StoreError>;
+
+    /// The saga that this key was given to, whether it runs, has ended, or has left the store.
+    async fn holder(&self, name: &SagaName, key: &BusinessKey) -> Result<Option<SagaId>, StoreError>;
 
     /// How things stand, for a process that knows the `known` definitions.
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError>;

@@ -10,6 +10,7 @@ mod error;
 mod fence;
 mod history;
 mod outbox;
+mod retention;
 mod store;
 mod transport;
 
@@ -22,6 +23,7 @@ pub use history::{
     UnknownDefinition, Workload,
 };
 pub use outbox::{Backlog, Outbox, OutboxRow, RowId};
+pub use retention::{Forget, Retire, Retiring, end_notices};
 pub use store::{
     Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalEntry, Loaded, Start, StartIn, Store,
     TimerChange, TimerDue,

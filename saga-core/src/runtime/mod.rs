@@ -11,7 +11,7 @@ mod settling;
 
 pub use orchestrator::{
     Busy, Health, OperateError, Orchestrator, OrchestratorBuilder, OrchestratorError, OutcomeError,
-    ParticipantLimits, SagaHandle, SagaLimits, SagaOutcome, SagaView, StartError, StartedIn,
+    ParticipantLimits, Retention, SagaHandle, SagaLimits, SagaOutcome, SagaView, StartError, StartedIn,
 };
 pub use participant::{
     External, Handle, Handled, ParticipantBuilder, ParticipantError, Participating, Reply, Service, Undo,

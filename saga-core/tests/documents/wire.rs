@@ -2,7 +2,7 @@
 
 use saga_core::id::{CommandType, Destination, Direction, MessageId, SagaId, StepName};
 use saga_core::message::{
-    Answer, CommandMessage, Envelope, NotificationMessage, Payload, ReplyMessage, TraceParent,
+    Answer, CommandMessage, EndNotice, Envelope, NotificationMessage, Payload, ReplyMessage, TraceParent,
 };
 use saga_core::policy::Timestamp;
 
@@ -16,9 +16,17 @@ fn the_examples_are_what_the_encoder_writes() {
     let answered = reply().encode(command().reply_to);
     assert_eq!(ReplyMessage::decode(&answered).unwrap(), reply());
     assert_drawn("wire.md", "reply", &block(&answered));
+    let ended = EndNotice::of(&[command().saga, later()]).next().unwrap();
+    let sent = ended.encode(Destination::new("inventory").unwrap());
+    assert_eq!(EndNotice::decode(&sent).unwrap(), ended);
+    assert_drawn("wire.md", "end-notice", &block(&sent));
     let told = notification().encode(Destination::new("mailing").unwrap());
     assert_eq!(NotificationMessage::decode(&told).unwrap(), notification());
     assert_drawn("wire.md", "notification", &block(&told));
+}
+
+fn later() -> SagaId {
+    "01932c07-b31f-7d02-9c55-6f1e0a7b8c90".parse().unwrap()
 }
 
 fn notification() -> NotificationMessage {

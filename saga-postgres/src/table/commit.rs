@@ -29,7 +29,8 @@ WITH change AS (
 ), moved AS (
     UPDATE saga.instance
     SET version = locked.version, status = locked.status, state = locked.state, data = locked.data,
-        parked = locked.parked, moved_at = statement_timestamp()
+        parked = locked.parked, moved_at = statement_timestamp(),
+        ended_at = CASE WHEN locked.status IN ('completed', 'compensated') THEN statement_timestamp() END
     FROM locked
     WHERE instance.id = locked.id AND instance.version = locked.expected
     RETURNING instance.id, instance.definition
@@ -50,8 +51,9 @@ WITH change AS (
     ON CONFLICT DO NOTHING
     RETURNING saga
 ), started AS (
-    INSERT INTO saga.instance (id, definition, version, status, state, data, parked)
-    SELECT id, start.definition, change.version, change.status, change.state, change.data, change.parked
+    INSERT INTO saga.instance (id, definition, version, status, state, data, parked, ended_at)
+    SELECT id, start.definition, change.version, change.status, change.state, change.data, change.parked,
+        CASE WHEN change.status IN ('completed', 'compensated') THEN statement_timestamp() END
     FROM start JOIN change USING (id)
     WHERE start.key IS NULL OR id IN (SELECT saga FROM keyed)
     ORDER BY id

@@ -78,3 +78,31 @@ WITH here AS MATERIALIZED (
 )
 SELECT true AS recorded FROM here
 ";
+
+/// Notes at the rows of the participant `$1` that the sagas `$2` have ended. Their index leads to the rows, in its
+/// order.
+pub(crate) const NOTE_ENDED: &str = "
+UPDATE saga.fence SET ended_at = statement_timestamp() WHERE saga = ANY($2) AND participant = $1
+";
+
+/// Deletes up to `$3` rows of the participant `$1` whose sagas were noted as ended longer than `$2` ago, with the runs
+/// that were counted of them; returns how many. Passes over rows that a transaction works on.
+///
+/// The statement does not wait for the disk: if the server forgets it, the rows are deleted again.
+pub(crate) const FORGET: &str = "
+WITH past AS MATERIALIZED (
+    SELECT ctid AS place, saga, step
+    FROM saga.fence
+    WHERE participant = $1 AND ended_at < statement_timestamp() - $2 * interval '1 microsecond'
+        AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+    ORDER BY ended_at
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+), uncounted AS (
+    DELETE FROM saga.fence_run USING past
+    WHERE fence_run.saga = past.saga AND fence_run.step = past.step AND fence_run.participant = $1
+), gone AS (
+    DELETE FROM saga.fence WHERE ctid = ANY (ARRAY(SELECT place FROM past)) RETURNING saga
+)
+SELECT count(*) AS forgotten FROM gone
+";

@@ -28,9 +28,20 @@ ORDER BY instance.id DESC
 LIMIT $5
 ";
 
-/// The saga `$1` with its journal, which is an array of rows so that the saga is sent only once.
+/// The saga `$1` with its journal, which is an array of rows so that the saga is sent only once. It may be archived.
 pub(crate) const SHOW: &str = "
-SELECT instance.id, instance.version, status, parked, business_key.key, state, data,
+WITH shown AS (
+    SELECT id, version, status, parked, state, data, definition, started_at, moved_at,
+        ARRAY(
+            SELECT ROW(version, event, now, decision, at, writer)::saga.archived_line
+            FROM saga.journal WHERE journal.saga = instance.id ORDER BY version
+        ) AS journal
+    FROM saga.instance WHERE id = $1
+    UNION ALL
+    SELECT id, version, status, NULL, state, data, definition, started_at, moved_at, journal
+    FROM saga.archive WHERE id = $1
+)
+SELECT shown.id, shown.version, status, parked, business_key.key, state, data,
     definition.name, definition.version AS definition_version, fingerprint,
     (extract(epoch FROM started_at) * 1000000)::int8 AS started,
     (extract(epoch FROM moved_at) * 1000000)::int8 AS moved,
@@ -39,12 +50,11 @@ SELECT instance.id, instance.version, status, parked, business_key.key, state, d
             version, event, (extract(epoch FROM now) * 1000000)::int8, decision,
             (extract(epoch FROM at) * 1000000)::int8, writer
         )
-        FROM saga.journal WHERE journal.saga = instance.id ORDER BY version
+        FROM unnest(journal)
     ) AS journal
-FROM saga.instance
-JOIN saga.definition ON definition.id = instance.definition
-LEFT JOIN saga.business_key ON business_key.saga = instance.id
-WHERE instance.id = $1
+FROM shown
+JOIN saga.definition ON definition.id = shown.definition
+LEFT JOIN saga.business_key ON business_key.saga = shown.id
 ";
 
 /// What is under way: a row for each definition with sagas that neither ended nor parked, one for each step of a
@@ -64,6 +74,9 @@ FROM (
 LEFT JOIN saga.definition ON definition.id = counted.definition
 ORDER BY definition.name, definition.version, counted.step
 ";
+
+/// The saga to which sagas of the type `$1` gave the key `$2`.
+pub(crate) const HOLDER: &str = "SELECT saga FROM saga.business_key WHERE key = $2 AND name = $1";
 
 /// How things stand: a row for each definition that has unfinished sagas, and in each row what is true of all.
 /// One row without a definition if none has.

@@ -4,6 +4,7 @@
 //! Times and leases are computed here, by Postgres. `statement_timestamp()` rather than `now()`: a statement may run
 //! in a caller's long transaction, where `now()` is long past. Durations arrive as microseconds.
 
+pub(crate) mod archive;
 pub(crate) mod commit;
 pub(crate) mod definition;
 pub(crate) mod fence;

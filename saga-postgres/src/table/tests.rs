@@ -2,24 +2,42 @@
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
-use super::{commit, definition, fence, fence_run, held, instance, outbox, timer};
+use uuid::Uuid;
+
+use super::{archive, commit, definition, fence, fence_run, held, instance, outbox, timer};
 use crate::{Config, Schema, migrate};
 
 /// A file's name, its text, and the statements in it.
-const FILES: [(&str, &str, &[&str]); 8] = [
+const FILES: [(&str, &str, &[&str]); 9] = [
+    (
+        "archive",
+        include_str!("archive.rs"),
+        &[archive::NOTE_PARTICIPANTS, archive::LOCK_ENDED, archive::RETIRE],
+    ),
     ("commit", include_str!("commit.rs"), &[commit::COMMIT, commit::WHY_NOT_STORED]),
     (
         "definition",
         include_str!("definition.rs"),
         &[definition::ADD, definition::LOCK_CHANGED, definition::IN_USE, definition::REPLACE_FINGERPRINT],
     ),
-    ("fence", include_str!("fence.rs"), &[fence::PLACE, fence::LOCK, fence::RECORD]),
+    (
+        "fence",
+        include_str!("fence.rs"),
+        &[fence::PLACE, fence::LOCK, fence::RECORD, fence::NOTE_ENDED, fence::FORGET],
+    ),
     ("fence_run", include_str!("fence_run.rs"), &[fence_run::COUNT, fence_run::FORGET]),
     ("held", include_str!("held.rs"), &[held::KEEP, held::READ, held::DROP]),
     (
         "instance",
         include_str!("instance.rs"),
-        &[instance::LOAD, instance::LIST, instance::SHOW, instance::HEALTH],
+        &[
+            instance::LOAD,
+            instance::LIST,
+            instance::SHOW,
+            instance::HOLDER,
+            instance::WORKLOAD,
+            instance::HEALTH,
+        ],
     ),
     (
         "outbox",
@@ -51,8 +69,76 @@ async fn every_statement_can_be_prepared() {
     drop_schema(&mut connection, &schema).await;
 }
 
+/// What retires and forgets works beside the real work on large tables, so it may read none of them from end to end.
+#[tokio::test]
+async fn what_retires_and_forgets_finds_its_rows_by_an_index() {
+    let Some(url) = saga_testkit::suite::server("SAGA_POSTGRES_URL") else { return };
+    let schema = Schema::new(format!("explain_{}", std::process::id())).unwrap();
+    let config = Config::new(&url).unwrap().schema(schema.clone());
+    migrate(&config).await.unwrap();
+    let mut connection = config.connect_options().connect().await.unwrap();
+    sqlx::raw_sql(schema.sql(MANY_ROWS)).execute(&mut connection).await.unwrap();
+    let sagas: Vec<Uuid> = (1..=9).map(Uuid::from_u128).collect();
+    let explained = |statement: &'static str| {
+        sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("EXPLAIN {}", schema.sql(statement).as_str())))
+    };
+    let ended = explained(archive::LOCK_ENDED).bind(HOUR).bind(0_i64).bind(200_i64);
+    let (no_ids, no_names, no_bytes) = (Vec::<Uuid>::new(), Vec::<String>::new(), Vec::<Vec<u8>>::new());
+    let retired = explained(archive::RETIRE)
+        .bind(&sagas)
+        .bind(true)
+        .bind(&no_ids)
+        .bind(&no_ids)
+        .bind(no_names)
+        .bind(&no_ids)
+        .bind(&no_bytes)
+        .bind(&no_bytes)
+        .bind(Vec::<bool>::new());
+    let noted = explained(fence::NOTE_ENDED).bind("inventory").bind(&sagas);
+    let forgotten = explained(fence::FORGET).bind("inventory").bind(HOUR).bind(1_000_i64);
+    let plans = [
+        (ended, &["instance_ended"][..]),
+        (retired, &["instance_pkey", "journal_pkey"]),
+        (noted, &["fence_pkey"]),
+        (forgotten, &["fence_ended"]),
+    ];
+    for (plan, indexes) in plans {
+        let plan = plan.fetch_all(&mut connection).await.unwrap().join("\n");
+        for index in indexes {
+            assert!(
+                plan.contains(&format!("using {index}")) || plan.contains(&format!("on {index}")),
+                "{plan}"
+            );
+        }
+        for table in ["instance", "journal", "fence"] {
+            assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
+        }
+    }
+    drop_schema(&mut connection, &schema).await;
+}
+
 async fn drop_schema(connection: &mut PgConnection, schema: &Schema) {
     let text = format!("DROP SCHEMA {} CASCADE", schema.quoted());
     connection.execute(AssertSqlSafe(text)).await.unwrap();
     connection.ping().await.unwrap();
 }
+
+/// Ten thousand sagas, half of which have ended, with a journal and a fence row each; and the setting that the
+/// framework's own connections have.
+const MANY_ROWS: &str = "
+INSERT INTO saga.definition (name, version, fingerprint, participants)
+VALUES ('a', 1, gen_random_uuid(), '{inventory}');
+INSERT INTO saga.instance (id, version, definition, status, state, data, ended_at)
+SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 1, CASE WHEN n % 2 = 0 THEN 'completed' ELSE 'running' END, '', '',
+    CASE WHEN n % 2 = 0 THEN now() - n % 10 * interval '20 minutes' END
+FROM generate_series(1, 10000) AS n;
+INSERT INTO saga.journal (saga, version, batch, now, writer, decision, event)
+SELECT id, line, id, now(), 'w', 'd', '' FROM saga.instance, generate_series(1, 5) AS line;
+INSERT INTO saga.fence (saga, step, participant, state, payload, ended_at)
+SELECT id, 's', 'inventory', 'closed', NULL, ended_at FROM saga.instance;
+ANALYZE saga.definition, saga.instance, saga.journal, saga.fence;
+SET enable_seqscan = off;
+";
+
+/// In microseconds.
+const HOUR: i64 = 3_600_000_000;

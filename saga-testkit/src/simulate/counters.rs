@@ -41,11 +41,17 @@ pub enum Seen {
     PoisonRecognised,
     /// A start was repeated, and led to the saga that it had started before.
     StartRepeated,
+    /// Ended sagas left the store.
+    Retired,
+    /// A fence row was deleted, long after its saga had ended.
+    FenceForgotten,
+    /// A command came when its date had passed, and was not run.
+    ExpiredRefused,
 }
 
 impl Seen {
     /// Everything that is counted.
-    pub const ALL: [Seen; 18] = [
+    pub const ALL: [Seen; 21] = [
         Seen::Completed,
         Seen::Compensated,
         Seen::Released,
@@ -64,6 +70,9 @@ impl Seen {
         Seen::DeadLettered,
         Seen::PoisonRecognised,
         Seen::StartRepeated,
+        Seen::Retired,
+        Seen::FenceForgotten,
+        Seen::ExpiredRefused,
     ];
 
     /// Its name in reports.
@@ -87,6 +96,9 @@ impl Seen {
             Seen::DeadLettered => "dead_lettered",
             Seen::PoisonRecognised => "poison_recognised",
             Seen::StartRepeated => "start_repeated",
+            Seen::Retired => "retired",
+            Seen::FenceForgotten => "fence_forgotten",
+            Seen::ExpiredRefused => "expired_refused",
         }
     }
 }

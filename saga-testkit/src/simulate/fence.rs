@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_core::fence::{FenceKey, FenceState};
+use saga_core::id::{ParticipantName, SagaId};
 use saga_core::memory::{MemoryFence, MemoryTx};
 use saga_core::policy::Timestamp;
-use saga_core::port::{Backlog, Fence, FenceWrite, Outbox, OutboxRow, RowId, StoreError};
+use saga_core::port::{Backlog, Clock, Fence, FenceWrite, Forget, Outbox, OutboxRow, RowId, StoreError};
 
+use super::clock::JumpingClock;
 use super::counters::Seen;
 use super::faulty::Faulty;
 use super::participants::{Check, RUNS_MAX};
@@ -17,6 +19,7 @@ use super::planted::Bug;
 /// A fence as one process sees it.
 pub(super) struct FaultyFence<D> {
     pub(super) ports: Faulty<MemoryFence<D>>,
+    pub(super) clock: Arc<JumpingClock>,
     pub(super) always: Arc<Vec<Check<D>>>,
 }
 
@@ -79,7 +82,57 @@ impl<D: Clone + Send + Sync + 'static> Fence for FaultyFence<D> {
     }
 }
 
+#[async_trait]
+impl<D: Clone + Send + Sync + 'static> Forget for FaultyFence<D> {
+    async fn note_ended(&self, participant: &ParticipantName, sagas: &[SagaId]) -> Result<(), StoreError> {
+        let noting = async {
+            self.ports.inner.note_ended(participant, sagas).await?;
+            let now = self.clock.now();
+            self.ports.process.world.witness(|witness, _| witness.noted_ended(participant, sagas, now));
+            Ok(())
+        };
+        self.ports.call("note ends", noting).await
+    }
+
+    async fn forget(
+        &self,
+        participant: &ParticipantName,
+        horizon: Duration,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let forgetting = async {
+            let world = &self.ports.process.world;
+            let keys = world.witness(|witness, _| witness.fence_keys(participant));
+            let horizon = match world.bug() {
+                Some(Bug::NoticeIgnored) => {
+                    let sagas: Vec<SagaId> = keys.iter().map(|key| key.saga).collect();
+                    self.ports.inner.note_ended(participant, &sagas).await?;
+                    Duration::ZERO
+                }
+                Some(Bug::HorizonIgnored) => Duration::ZERO,
+                _ => horizon,
+            };
+            let forgotten = self.ports.inner.forget(participant, horizon, limit).await?;
+            self.forgotten(keys).await;
+            Ok(forgotten)
+        };
+        self.ports.call("forget", forgetting).await
+    }
+}
+
 impl<D> FaultyFence<D> {
+    /// Shows the witness which of the rows that it knows are gone.
+    async fn forgotten(&self, keys: Vec<FenceKey>) {
+        let process = &self.ports.process;
+        for key in keys {
+            if self.ports.inner.row(&key).await.is_none() {
+                process.note(format_args!("forgets {} of {}", key.step, key.saga));
+                let now = self.clock.now();
+                process.world.witness(|witness, counters| witness.forgotten(key, now, counters));
+            }
+        }
+    }
+
     fn check(&self, data: &D) {
         let process = &self.ports.process;
         for check in self.always.iter().filter(|check| !(check.holds)(data)) {

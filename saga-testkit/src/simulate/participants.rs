@@ -132,7 +132,7 @@ where
     async fn start(&self, process: &Arc<Process>, transport: MemoryTransport) -> Option<Box<dyn Running>> {
         let service = (self.blueprint.service)(&Troubles(process.clone()));
         let ports = Faulty::new(self.fence.clone(), process);
-        let fence = FaultyFence { ports, always: self.blueprint.always.clone() };
+        let fence = FaultyFence { ports, clock: self.clock.clone(), always: self.blueprint.always.clone() };
         let transport = Arc::new(Faulty::new(transport, process));
         let started = participant(service, Arc::new(fence), transport)
             .workers(WORKERS)

@@ -33,11 +33,15 @@ pub enum Bug {
     AckBeforeCommit,
     /// A message that cannot be read, or is for an unknown saga, is acked.
     StrayDropped,
+    /// Fence rows are deleted without a notice that their saga has ended.
+    NoticeIgnored,
+    /// Fence rows are deleted as soon as their saga has ended.
+    HorizonIgnored,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 12] = [
+    pub const ALL: [Bug; 14] = [
         Bug::ConfirmAssumed,
         Bug::CursorRelay,
         Bug::OutboxApart,
@@ -50,6 +54,8 @@ impl Bug {
         Bug::UndoFaultSwallowed,
         Bug::AckBeforeCommit,
         Bug::StrayDropped,
+        Bug::NoticeIgnored,
+        Bug::HorizonIgnored,
     ];
 
     /// A commit as this bug has it stored; `current` is the version that the saga has.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use saga_core::Saga;
 use saga_core::machine::{Event, Instance, Status};
 use saga_core::message::Payload;
-use saga_core::port::{History, Outbox, SagaDetails, Transport};
+use saga_core::port::{History, Outbox, SagaDetails, Store, Transport};
 use saga_core::replay::Recording;
 use tokio::time::{Instant, sleep};
 
@@ -39,6 +39,8 @@ async fn schedule<S: Saga>(simulation: &Simulation<S>, seed: u64, is_told: bool)
     stage.everything_is_sent().await;
     stage.copies_arrive_late().await;
     stage.everything_is_sent().await;
+    stage.everything_is_forgotten().await;
+    stage.copies_arrive_late().await;
     stage.verdict().await;
     world.end()
 }
@@ -110,6 +112,29 @@ impl<S: Saga> Stage<S> {
         self.world.note(format_args!("{} copies arrive late", taken.len()));
         self.broker.publish(&taken).await;
         sleep(SETTLES_WITHIN).await;
+    }
+
+    /// Every saga is retired, and weeks later every fence row of it is deleted.
+    async fn everything_is_forgotten(&self) {
+        let sagas = self.world.witness(|witness, _| witness.sagas());
+        let retired = async || self.store.load(&sagas).await.is_ok_and(|loaded| loaded.sagas.is_empty());
+        self.within("S12: ended sagas are not retired", retired).await;
+        self.everything_is_sent().await;
+        self.weeks_pass();
+        // A new process looks at once.
+        self.replace_workers();
+        let forgotten = async || self.world.witness(|witness, _| witness.unforgotten()).is_empty();
+        self.within("S12: fence rows of ended sagas are not deleted", forgotten).await;
+    }
+
+    async fn within(&self, otherwise: &str, is_so: impl AsyncFn() -> bool) {
+        let begun = Instant::now();
+        while !is_so().await {
+            if begun.elapsed() > SENT_WITHIN {
+                return self.world.violation(otherwise.into());
+            }
+            sleep(LOOK).await;
+        }
     }
 
     async fn verdict(&self) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use saga_core::memory::{MemoryStore, MemoryTransport};
-use saga_core::runtime::Orchestrator;
+use saga_core::runtime::{Orchestrator, Retention};
 use saga_core::{Definition, Saga};
 
 use super::clock::JumpingClock;
@@ -103,7 +103,7 @@ impl<S: Saga> Stage<S> {
         let store = Arc::new(Faulty::new(self.store.clone(), process));
         let transport = Arc::new(Faulty::new(self.broker.connect(), process));
         let builder = Orchestrator::builder(store, transport, REPLIES).register(&self.definition);
-        builder.ids(process.clone()).start().await.ok()
+        builder.retention(Retention::after(RETIRED_AFTER)).ids(process.clone()).start().await.ok()
     }
 
     async fn keep_worker(self: Arc<Self>, number: usize) {
@@ -155,6 +155,14 @@ impl<S: Saga> Stage<S> {
         }
     }
 
+    /// Lets all clocks jump past every horizon, as if nothing had run for weeks.
+    pub(super) fn weeks_pass(&self) {
+        self.world.note(format_args!("weeks pass"));
+        for clock in self.sites.iter().map(|site| site.clock()).chain([&*self.clock]) {
+            clock.jump(WEEKS.as_micros() as i64);
+        }
+    }
+
     /// Replaces every process of a participant, as for handlers that are better. Only a new process forgets which
     /// commands took the ones before it down.
     pub(super) fn replace_workers(&self) {
@@ -173,8 +181,14 @@ fn clock(world: &Arc<World>) -> Arc<JumpingClock> {
     Arc::new(JumpingClock::ahead_by(ahead))
 }
 
+/// Longer than a fence row outlives the notice of its saga's end.
+const WEEKS: Duration = Duration::from_secs(15 * 24 * 3600);
+
 /// Of each kind of process: enough for two to meet.
 const INSTANCES: usize = 2;
+
+/// How long after its end a saga is retired: soon, so that it happens while others are under way.
+const RETIRED_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the replies go.
 pub(super) const REPLIES: &str = "simulated.replies";

@@ -5,11 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saga_core::definition::DefinitionRef;
-use saga_core::id::SagaId;
+use saga_core::id::{BusinessKey, ParticipantName, SagaId, SagaName};
 use saga_core::memory::MemoryStore;
 use saga_core::port::{
-    Commit, CommitError, Committed, HeldId, HeldReply, History, Loaded, SagaDetails, SagaFilter, SagaSummary,
-    Store, StoreError, StoreHealth, TimerDue, Workload,
+    Commit, CommitError, Committed, HeldId, HeldReply, History, Loaded, Retire, Retiring, SagaDetails,
+    SagaFilter, SagaSummary, Store, StoreError, StoreHealth, TimerDue, Workload,
 };
 
 use super::counters::Seen;
@@ -128,6 +128,25 @@ impl Faulty<MemoryStore> {
 }
 
 #[async_trait]
+impl Retire for Faulty<MemoryStore> {
+    async fn note_participants(
+        &self,
+        participants: &[(DefinitionRef, Vec<ParticipantName>)],
+    ) -> Result<(), StoreError> {
+        self.call("note participants", self.inner.note_participants(participants)).await
+    }
+
+    async fn retire(&self, retiring: Retiring) -> Result<usize, StoreError> {
+        let retired = self.call("retire", self.inner.retire(retiring)).await?;
+        if retired > 0 {
+            self.process.note(format_args!("retires {retired} sagas"));
+            self.process.world.count(Seen::Retired);
+        }
+        Ok(retired)
+    }
+}
+
+#[async_trait]
 impl History for Faulty<MemoryStore> {
     async fn list(&self, filter: &SagaFilter, limit: usize) -> Result<Vec<SagaSummary>, StoreError> {
         self.call("list", self.inner.list(filter, limit)).await
@@ -139,6 +158,10 @@ impl History for Faulty<MemoryStore> {
 
     async fn workload(&self) -> Result<Workload, StoreError> {
         self.call("count what is under way", self.inner.workload()).await
+    }
+
+    async fn holder(&self, name: &SagaName, key: &BusinessKey) -> Result<Option<SagaId>, StoreError> {
+        self.call("look up a key", self.inner.holder(name, key)).await
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {

@@ -41,9 +41,9 @@ impl Transport for Faulty<MemoryTransport> {
         let planted: Option<Vec<_>> =
             planted.map(|bug| batch.iter().map(|envelope| bug.published(envelope)).collect());
         let batch = planted.as_deref().unwrap_or(batch);
-        self.process
-            .world
-            .witness(|witness, _| batch.iter().for_each(|envelope| witness.publishing(envelope)));
+        self.process.world.witness(|witness, counters| {
+            batch.iter().for_each(|envelope| witness.publishing(envelope, counters));
+        });
         self.process.step().await;
         let mut results = Vec::with_capacity(batch.len());
         for envelope in batch {

@@ -10,13 +10,17 @@
 //! | [`Store`](saga_core::port::Store) and [`History`](saga_core::port::History) | [`store`] | [`store_suite!`](crate::store_suite) |
 //! | [`StartIn`](saga_core::port::StartIn) | [`start_in`] | [`start_in_suite!`](crate::start_in_suite) |
 //! | [`Fence`](saga_core::port::Fence) | [`fence`] | [`fence_suite!`](crate::fence_suite) |
+//! | [`Retire`](saga_core::port::Retire) | [`retire`] | [`retire_suite!`](crate::retire_suite) |
+//! | [`Forget`](saga_core::port::Forget) | [`forget`] | [`forget_suite!`](crate::forget_suite) |
 //! | the runtimes over a [`Transport`](saga_core::port::Transport) | [`runtime`] | [`runtime_suite!`](crate::runtime_suite) |
 //! | [`Outbox`](saga_core::port::Outbox) | [`outbox`] | a part of [`store_suite!`](crate::store_suite) and [`fence_suite!`](crate::fence_suite) |
 
 mod dice;
 mod eventually;
 pub mod fence;
+pub mod forget;
 pub mod outbox;
+pub mod retire;
 mod run;
 pub mod runtime;
 mod samples;

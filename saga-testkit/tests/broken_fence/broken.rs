@@ -8,10 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::id::ParticipantName;
+use saga_core::id::{ParticipantName, SagaId};
 use saga_core::memory::{MemoryFence, MemoryTx};
 use saga_core::policy::Timestamp;
-use saga_core::port::{BODY_BYTES_MAX, Backlog, Fence, FenceWrite, Outbox, OutboxRow, RowId, StoreError};
+use saga_core::port::{
+    BODY_BYTES_MAX, Backlog, Fence, FenceWrite, Forget, Outbox, OutboxRow, RowId, StoreError,
+};
 use saga_testkit::suite::fence;
 
 /// What is wrong with a fence.
@@ -32,6 +34,11 @@ pub(crate) enum Flaw {
     ForgetsRuns,
     NeverForgetsRuns,
     StandsStill,
+    NeedsNoNotice,
+    MixesParticipants,
+    IgnoresLimits,
+    WaitsToForget,
+    KeepsCounts,
 }
 
 type Data = HashMap<String, i64>;
@@ -194,6 +201,41 @@ impl Fence for BrokenFence {
             Some(inner) if !self.has(Flaw::StandsStill) => self.inner.began(inner),
             _ => Timestamp::default(),
         }
+    }
+}
+
+#[async_trait]
+impl Forget for BrokenFence {
+    async fn note_ended(&self, participant: &ParticipantName, sagas: &[SagaId]) -> Result<(), StoreError> {
+        if self.has(Flaw::MixesParticipants) {
+            self.inner.note_ended(&ParticipantName::new("payment").unwrap(), sagas).await?;
+        }
+        self.inner.note_ended(participant, sagas).await
+    }
+
+    async fn forget(
+        &self,
+        participant: &ParticipantName,
+        horizon: Duration,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        if self.has(Flaw::NeedsNoNotice) {
+            let sagas: Vec<SagaId> = self.seen.lock().unwrap().keys().map(|key| key.saga).collect();
+            self.inner.note_ended(participant, &sagas).await?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if self.has(Flaw::WaitsToForget) {
+            while self.open.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let limit = if self.has(Flaw::IgnoresLimits) { limit * 2 } else { limit };
+        let keys: Vec<FenceKey> = self.seen.lock().unwrap().keys().cloned().collect();
+        let forgotten = self.inner.forget(participant, horizon, limit).await?;
+        if self.has(Flaw::KeepsCounts) {
+            self.inner.count_runs(&keys).await?;
+        }
+        Ok(forgotten)
     }
 }
 

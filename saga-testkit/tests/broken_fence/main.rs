@@ -66,3 +66,23 @@ found! { saga_testkit::suite::fence, crate::broken::Broken::new;
         the_time_goes_on: "the time goes on",
     }
 }
+
+mod forgetting {
+    found! { saga_testkit::suite::forget, crate::broken::Broken::new;
+        NeedsNoNotice {
+            no_row_goes_before_its_notice_and_the_horizon: "nothing goes without a notice",
+        }
+        MixesParticipants {
+            a_notice_concerns_the_rows_of_one_participant_that_are_there: "the row of another participant stays",
+        }
+        IgnoresLimits {
+            no_more_rows_go_than_was_asked_for: "no more than two at a time",
+        }
+        WaitsToForget {
+            a_row_that_is_worked_on_is_not_waited_for: "not waited for",
+        }
+        KeepsCounts {
+            counted_runs_go_with_their_row: "the count is forgotten",
+        }
+    }
+}

@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saga_core::definition::DefinitionRef;
-use saga_core::id::SagaId;
+use saga_core::id::{BusinessKey, ParticipantName, SagaId, SagaName};
 use saga_core::memory::MemoryStore;
 use saga_core::port::{
     BODY_BYTES_MAX, Backlog, Change, Commit, CommitError, Committed, HeldId, HeldReply, History, IdSource,
-    Loaded, Outbox, OutboxRow, RandomIds, RowId, SagaDetails, SagaFilter, SagaSummary, Start, Store,
-    StoreError, StoreHealth, TimerChange, TimerDue, Workload,
+    JournalEntry, Loaded, Outbox, OutboxRow, RandomIds, Retire, Retiring, RowId, SagaDetails, SagaFilter,
+    SagaSummary, Start, Status, Store, StoreError, StoreHealth, TimerChange, TimerDue, Workload,
 };
 use saga_testkit::suite::outbox::OfStore;
 use saga_testkit::suite::store;
@@ -53,6 +53,12 @@ pub(crate) enum Flaw {
     NeverCommits,
     CommitsWhatIsDropped,
     AbortsOnTakenKeys,
+    FreesKeys,
+    NeverArchives,
+    RetiresEarly,
+    RetiresUntold,
+    TellsTheFirst,
+    TellsTwice,
 }
 
 /// A harness whose stores have a flaw.
@@ -103,6 +109,34 @@ impl BrokenStore {
 
     fn limit(&self, limit: usize) -> usize {
         if self.has(Flaw::IgnoresLimits) { limit * 2 } else { limit }
+    }
+
+    fn limit_of_names(&self) -> usize {
+        if self.has(Flaw::TellsTheFirst) { 1 } else { usize::MAX }
+    }
+
+    /// Puts rows into the outbox, with the start of some other saga.
+    async fn write_rows(&self, outbox: Vec<OutboxRow>) {
+        let Some(definition) = self.registered.lock().unwrap().first().cloned() else { return };
+        let start = Start { definition, key: None, input: Default::default() };
+        let entry = JournalEntry {
+            version: 1,
+            event: Bytes::new(),
+            now: Default::default(),
+            decision: String::new(),
+        };
+        let commit = Commit {
+            id: RandomIds.saga(),
+            change: Change::Start(start),
+            status: Status::Running,
+            state: Bytes::new(),
+            data: Bytes::new(),
+            parked: None,
+            journal: vec![entry],
+            outbox,
+            timers: vec![],
+        };
+        self.inner.commit(&[commit], Duration::ZERO).await.remove(0).unwrap();
     }
 
     fn known(&self, known: &[DefinitionRef]) -> Vec<DefinitionRef> {
@@ -254,6 +288,36 @@ impl Store for BrokenStore {
 }
 
 #[async_trait]
+impl Retire for BrokenStore {
+    async fn note_participants(
+        &self,
+        participants: &[(DefinitionRef, Vec<ParticipantName>)],
+    ) -> Result<(), StoreError> {
+        let mut participants = participants.to_vec();
+        participants.iter_mut().for_each(|(_, names)| names.truncate(self.limit_of_names()));
+        self.inner.note_participants(&participants).await
+    }
+
+    async fn retire(&self, retiring: Retiring) -> Result<usize, StoreError> {
+        if self.has(Flaw::RetiresUntold) {
+            let known: Vec<_> =
+                self.registered.lock().unwrap().iter().map(|known| (known.clone(), vec![])).collect();
+            self.inner.note_participants(&known).await?;
+        }
+        let ended_for = if self.has(Flaw::RetiresEarly) { Duration::ZERO } else { retiring.ended_for };
+        let archive = retiring.archive && !self.has(Flaw::NeverArchives);
+        let limit = self.limit(retiring.limit);
+        let retired = self.inner.retire(Retiring { ended_for, archive, limit }).await?;
+        if self.has(Flaw::TellsTwice) {
+            let rows = self.inner.claim(limit, Duration::ZERO).await?;
+            let again = rows.into_iter().map(|row| OutboxRow { id: RandomIds.row(), ..row }).collect();
+            self.write_rows(again).await;
+        }
+        Ok(retired)
+    }
+}
+
+#[async_trait]
 impl Outbox for BrokenStore {
     async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<OutboxRow>, StoreError> {
         let mut rows = self.inner.claim(self.limit(limit), self.lease(lease)).await?;
@@ -316,6 +380,10 @@ impl History for BrokenStore {
 
     async fn workload(&self) -> Result<Workload, StoreError> {
         if self.has(Flaw::ReportsNoHealth) { Ok(Workload::default()) } else { self.inner.workload().await }
+    }
+
+    async fn holder(&self, name: &SagaName, key: &BusinessKey) -> Result<Option<SagaId>, StoreError> {
+        if self.has(Flaw::FreesKeys) { Ok(None) } else { self.inner.holder(name, key).await }
     }
 
     async fn health(&self, known: &[DefinitionRef]) -> Result<StoreHealth, StoreError> {

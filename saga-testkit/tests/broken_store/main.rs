@@ -149,3 +149,29 @@ mod in_transaction {
         }
     }
 }
+
+mod retiring {
+    found! { saga_testkit::suite::retire, crate::broken::Broken::new;
+        NeverArchives {
+            an_archived_saga_is_shown_and_nothing_else: "it is archived",
+        }
+        FreesKeys {
+            a_business_key_outlives_its_saga: "the key of a saga that is archived",
+        }
+        RetiresEarly {
+            only_what_has_ended_for_long_enough_is_retired: "none has ended for so long",
+        }
+        IgnoresLimits {
+            the_longest_ended_is_retired_first: "no more than two at a time",
+        }
+        TellsTheFirst {
+            every_participant_is_told_of_its_sagas: "whom it concerns is told",
+        }
+        RetiresUntold {
+            a_definition_without_participants_on_record_keeps_its_sagas: "nobody could be told",
+        }
+        TellsTwice {
+            workers_share_what_is_to_be_retired: "its end is told once",
+        }
+    }
+}

@@ -55,6 +55,22 @@ fn an_undo_that_takes_from_a_memory_of_its_own_is_found() {
 }
 
 #[test]
+fn sagas_are_retired_and_forgotten_and_late_commands_refused() {
+    let report = small(Giving::Back).run();
+    for seen in [Seen::Retired, Seen::FenceForgotten, Seen::ExpiredRefused] {
+        assert!(report.counters.of(seen) > 0, "{} was never seen", seen.as_str());
+    }
+}
+
+#[test]
+fn fences_that_are_deleted_too_early_are_found() {
+    for bug in [Bug::NoticeIgnored, Bug::HorizonIgnored] {
+        let first = small(Giving::Back).plant(bug).run().first.expect("rows are deleted too early");
+        assert!(first.broken.iter().any(|broken| broken.starts_with("S12")), "{bug:?}: {first}");
+    }
+}
+
+#[test]
 fn a_bug_that_is_planted_is_found() {
     let report = small(Giving::Back).plant(Bug::NoFence).run();
     let first = report.first.expect("commands come more than once");

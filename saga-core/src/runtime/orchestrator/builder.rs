@@ -12,11 +12,14 @@ use super::feed::{self, Feed};
 use super::limits::{Limits, ParticipantLimits, SagaLimits};
 use super::outcome::{self, Waiting};
 use super::registry::Registry;
+use super::retention::{self, Retention};
 use super::{Inner, Orchestrator};
 use crate::definition::{Definition, DefinitionRef, Saga};
 use crate::id::{Destination, NameError, ParticipantName, SagaName};
 use crate::message::Participant;
-use crate::port::{History, IdSource, Outbox, RandomIds, Store, StoreError, Transport, TransportError};
+use crate::port::{
+    History, IdSource, Outbox, RandomIds, Retire, Store, StoreError, Transport, TransportError,
+};
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay;
 
@@ -31,6 +34,7 @@ pub struct OrchestratorBuilder<S> {
     /// The first name that is none.
     bad_name: Option<NameError>,
     twice: Option<DefinitionRef>,
+    retention: Option<(Arc<dyn Retire>, Retention)>,
     ids: Arc<dyn IdSource>,
 }
 
@@ -77,8 +81,17 @@ impl<S: Store + Outbox + History> Orchestrator<S> {
             limits: Limits::default(),
             bad_name: None,
             twice: None,
+            retention: None,
             ids: Arc::new(RandomIds),
         }
+    }
+}
+
+impl<S: Retire> OrchestratorBuilder<S> {
+    /// Retires sagas some time after their end. Nothing is retired unless this is said: how long a business keeps what
+    /// it has done is not ours to guess.
+    pub fn retention(self, retention: Retention) -> Self {
+        OrchestratorBuilder { retention: Some((self.store.clone(), retention)), ..self }
     }
 }
 
@@ -146,6 +159,9 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
             return Err(OrchestratorError::BadLimit(mistake));
         }
         self.store.register(&known).await?;
+        if let Some((store, _)) = &self.retention {
+            store.note_participants(&self.registry.participants()).await?;
+        }
         let mut destinations = self.registry.destinations();
         destinations.push(replies.clone());
         self.transport.declare(&destinations).await?;
@@ -185,6 +201,9 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         tasks.spawn(outcome::poll(waiting.clone(), self.store.clone(), tasks.stopping()));
         if let Some(admission) = admission.clone() {
             tasks.spawn(admission.run(self.store.clone(), tasks.stopping()));
+        }
+        if let Some((store, retention)) = self.retention {
+            tasks.spawn(retention::retire(store, retention, tasks.stopping()));
         }
         let (store, registry, ids) = (self.store, self.registry, self.ids);
         let (intake, sending) = (Mutex::new(tasks), Mutex::new(sending));

@@ -1,7 +1,6 @@
 //! Folds the events of one saga into one commit. Pure: the machine decides, this only adds up.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::counter;
@@ -11,7 +10,7 @@ use super::operate::OperateError;
 use crate::definition::{Plan, ScriptError};
 use crate::id::{Destination, StepName, Version};
 use crate::machine::{self, Applied, Effect, Event, Instance, Transition};
-use crate::message::{CommandMessage, NotificationMessage};
+use crate::message::{COMMAND_VALID, CommandMessage, NotificationMessage};
 use crate::policy::Timestamp;
 use crate::port::{Change, Commit, IdSource, JournalEntry, OutboxRow, Start, TimerChange};
 
@@ -143,7 +142,3 @@ impl<'a> Fold<'a> {
         }
     }
 }
-
-/// How long a command may be under way before a participant that never saw it refuses to run it. The one place where
-/// a clock matters to safety, so the margin is days; each resend has a fresh date.
-const COMMAND_VALID: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -10,6 +10,7 @@ mod limits;
 mod operate;
 mod outcome;
 mod registry;
+mod retention;
 mod signal;
 mod start;
 
@@ -24,7 +25,7 @@ use crate::port::{History, IdSource, SagaDetails, SagaFilter, SagaSummary, Store
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay::RelayHandle;
 use admission::Admission;
-use arrival::{Arrival, EventArrival, Source, Started};
+use arrival::{Arrival, EventArrival, Source};
 use outcome::Waiting;
 use registry::Registry;
 
@@ -32,6 +33,7 @@ pub use builder::{OrchestratorBuilder, OrchestratorError};
 pub use limits::{Busy, ParticipantLimits, SagaLimits};
 pub use operate::OperateError;
 pub use outcome::{SagaOutcome, SagaView};
+pub use retention::Retention;
 pub use start::{OutcomeError, SagaHandle, StartError, StartedIn};
 
 /// How things stand, computed from the tables.

@@ -1,6 +1,6 @@
 //! Waiting for a saga to end, wherever it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::definition::Saga;
 use crate::id::SagaId;
 use crate::machine::{Cause, Instance, State, Status};
 use crate::message::{Payload, PayloadError};
-use crate::port::{Store, Stored};
+use crate::port::{History, Store, Stored};
 use crate::runtime::lifecycle::Stopping;
 
 /// How a saga stands once it needs no more waiting for.
@@ -118,7 +118,7 @@ impl Waiting {
 }
 
 /// Looks now and then whether a saga that is waited for has ended in another process.
-pub(super) async fn poll(waiting: Waiting, store: Arc<dyn Store>, mut stopping: Stopping) {
+pub(super) async fn poll(waiting: Waiting, store: Arc<impl Store + History>, mut stopping: Stopping) {
     while !stopping.pause(POLL_PAUSE).await {
         let sagas = waiting.waited_for();
         if sagas.is_empty() {
@@ -126,7 +126,13 @@ pub(super) async fn poll(waiting: Waiting, store: Arc<dyn Store>, mut stopping: 
         }
         // If the store is away, the next round looks again.
         let Ok(loaded) = store.load(&sagas).await else { continue };
-        for instance in loaded.sagas.into_iter().filter_map(ended) {
+        let found: BTreeSet<SagaId> = loaded.sagas.iter().map(|stored| stored.id).collect();
+        let mut stored = loaded.sagas;
+        for saga in sagas.into_iter().filter(|saga| !found.contains(saga)) {
+            // It has just begun, or was archived before anybody looked.
+            stored.extend(store.show(saga).await.ok().flatten().map(|archived| archived.stored));
+        }
+        for instance in stored.into_iter().filter_map(ended) {
             waiting.tell(&instance);
         }
     }

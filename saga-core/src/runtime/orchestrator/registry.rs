@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::definition::{DefinitionRef, Plan, StepPlan};
-use crate::id::Destination;
+use crate::id::{Destination, ParticipantName};
 
 /// Plans by their reference; several versions of one saga may stand side by side.
 #[derive(Clone, Default)]
@@ -39,6 +39,15 @@ impl Registry {
 
     pub(super) fn references(&self) -> Vec<DefinitionRef> {
         self.plans.keys().cloned().collect()
+    }
+
+    /// Who takes the commands of each definition.
+    pub(super) fn participants(&self) -> Vec<(DefinitionRef, Vec<ParticipantName>)> {
+        let of_plan = |plan: &Arc<Plan>| {
+            let commands = plan.steps().iter().filter_map(StepPlan::command);
+            commands.map(|command| command.participant.clone()).collect()
+        };
+        self.plans.iter().map(|(reference, plan)| (reference.clone(), of_plan(plan))).collect()
     }
 
     /// Every destination that some step's messages go to.

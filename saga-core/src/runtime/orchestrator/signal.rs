@@ -1,12 +1,12 @@
 //! Giving a saga what it waits for.
 
 use super::start::SagaHandle;
-use super::{OperateError, Orchestrator, Started};
+use super::{OperateError, Orchestrator};
 use crate::definition::{Saga, Signal};
 use crate::id::{BusinessKey, SagaId, SagaName, StepName};
 use crate::machine::{Event, Status};
 use crate::message::Payload;
-use crate::port::{History, SagaFilter, Store, StoreError};
+use crate::port::{History, Store, StoreError};
 
 impl<S: Store + History> Orchestrator<S> {
     /// The handle of the saga that has this business key, if one was started with it.
@@ -20,9 +20,8 @@ impl<S: Store + History> Orchestrator<S> {
     /// Cancel safe: it only reads.
     pub async fn find<T: Saga>(&self, key: &BusinessKey) -> Result<Option<SagaHandle<S, T>>, StoreError> {
         let name = SagaName::new(T::NAME).map_err(|error| StoreError::Rejected(error.to_string()))?;
-        let filter = SagaFilter { name: Some(name), key: Some(key.clone()), ..SagaFilter::default() };
-        let found = self.0.store.list(&filter, 1).await?;
-        Ok(found.first().map(|saga| self.handle_of(Started { id: saga.id, existing: true })))
+        let holder = self.0.store.holder(&name, key).await?;
+        Ok(holder.map(|saga| self.handle(saga)))
     }
 
     /// Gives the step `step` of a saga its signal, as JSON. [`SagaHandle::signal`] is the same with types.

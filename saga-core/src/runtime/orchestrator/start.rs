@@ -61,8 +61,8 @@ impl From<CommitError> for StartError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutcomeError {
-    /// There is no such saga; its start was rolled back, perhaps.
-    #[error("there is no saga {0}")]
+    /// There is no such saga: it ended long ago and was deleted without being archived, or its start was rolled back.
+    #[error("there is no saga {0}: it was deleted long after its end, or its start was rolled back")]
     NotFound(SagaId),
     /// The stored saga cannot be read by this build.
     #[error(transparent)]
@@ -283,8 +283,12 @@ impl<S: Store + History, T: Saga> SagaHandle<S, T> {
     }
 
     async fn load(&self) -> Result<Stored, OutcomeError> {
-        let stored = self.inner.store.load(&[self.id]).await?.sagas.into_iter().next();
-        stored.ok_or(OutcomeError::NotFound(self.id))
+        let store = &self.inner.store;
+        match store.load(&[self.id]).await?.sagas.into_iter().next() {
+            Some(stored) => Ok(stored),
+            // It may have been archived.
+            None => Ok(store.show(self.id).await?.ok_or(OutcomeError::NotFound(self.id))?.stored),
+        }
     }
 }
 

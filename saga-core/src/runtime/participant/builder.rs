@@ -6,19 +6,21 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 
 use super::external::{Caller, Outward};
+use super::forgetting::{Forgetting, Horizon};
 use super::intake::Intake;
 use super::service::{Handlers, Service};
 use super::worker::Worker;
 use crate::id::{Destination, NameError, ParticipantName};
 use crate::message::Participant;
 use crate::port::{
-    Backlog, Fence, IdSource, Outbox, RandomIds, StoreError, SubscribeOptions, Transport, TransportError,
+    Backlog, Fence, Forget, IdSource, Outbox, RandomIds, StoreError, SubscribeOptions, Transport,
+    TransportError,
 };
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay;
 
 /// Begins a participant: a service's handlers, the database of its fence, and the transport its commands come over.
-pub fn participant<P: Participant, H: Send + Sync + 'static, F: Fence + Outbox>(
+pub fn participant<P: Participant, H: Send + Sync + 'static, F: Forget + Outbox>(
     service: Service<P, H, F::Tx>,
     fence: Arc<F>,
     transport: Arc<dyn Transport>,
@@ -36,6 +38,7 @@ where
         calls_at_once: CALLS_AT_ONCE,
         handler_timeout: HANDLER_TIMEOUT,
         runs_max: RUNS_MAX,
+        horizon: Horizon::default(),
         ids: Arc::new(RandomIds),
     }
 }
@@ -52,6 +55,7 @@ pub struct ParticipantBuilder<F: Fence> {
     calls_at_once: usize,
     handler_timeout: Duration,
     runs_max: u32,
+    horizon: Horizon,
     ids: Arc<dyn IdSource>,
 }
 
@@ -70,7 +74,7 @@ pub enum ParticipantError {
     Transport(#[from] TransportError),
 }
 
-impl<F: Fence + Outbox> ParticipantBuilder<F>
+impl<F: Forget + Outbox> ParticipantBuilder<F>
 where
     F::Tx: 'static,
 {
@@ -108,6 +112,12 @@ where
         ParticipantBuilder { runs_max: runs.max(1), ..self }
     }
 
+    /// How long a fence row stays after the notice that its saga has ended; 14 days unless said otherwise, and never less
+    /// than the 7 days that a command is valid. The time between the two is how far the databases' clocks may differ.
+    pub fn horizon(self, horizon: Duration) -> Self {
+        ParticipantBuilder { horizon: Horizon::of(horizon), ..self }
+    }
+
     /// Takes ids from another source than the machine's randomness; for simulations that repeat.
     pub fn ids(self, ids: Arc<dyn IdSource>) -> Self {
         ParticipantBuilder { ids, ..self }
@@ -140,6 +150,15 @@ where
         let (outward, errands) = Outward::channel(calls_waiting);
         let (healthy, jobs) = mpsc::channel(in_flight);
         let (suspects, alone) = mpsc::channel(in_flight);
+        let (notices, noticed) = mpsc::channel(in_flight);
+        let forgetting = Forgetting {
+            fence: self.fence.clone(),
+            name: name.clone(),
+            horizon: self.horizon,
+            notices: noticed,
+            stopping: tasks.stopping(),
+        };
+        tasks.spawn(forgetting.run());
         let worker = Worker {
             name: name.clone(),
             handlers: Arc::new(self.handlers),
@@ -171,6 +190,7 @@ where
             healthy,
             suspects,
             outward,
+            notices,
             stopping: tasks.stopping(),
         };
         tasks.spawn(intake.run());

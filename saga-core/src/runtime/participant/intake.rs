@@ -7,11 +7,14 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::external::Outward;
+use super::forgetting::Noticed;
 use super::job::Job;
 use super::service::Calling;
 use super::worker::Worker;
-use crate::message::{CommandMessage, Fault};
-use crate::port::{Delivery, Fence, Outbox, SubscribeOptions, Subscription, Transport, TransportError};
+use crate::message::{CommandMessage, EndNotice, Envelope, Fault};
+use crate::port::{
+    Delivery, Fence, Outbox, SubscribeOptions, Subscription, Token, Transport, TransportError,
+};
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::settling::Settling;
 
@@ -23,6 +26,7 @@ pub(super) struct Intake<F: Fence> {
     pub(super) healthy: mpsc::Sender<Job>,
     pub(super) suspects: mpsc::Sender<Job>,
     pub(super) outward: Outward,
+    pub(super) notices: mpsc::Sender<Noticed>,
     pub(super) stopping: Stopping,
 }
 
@@ -69,6 +73,10 @@ where
 
     async fn take(&self, deliveries: Vec<Delivery>, settling: &Settling) {
         for Delivery { envelope, token, redelivered } in deliveries {
+            if EndNotice::is_one(&envelope) {
+                self.take_notice(&envelope, token, settling).await;
+                continue;
+            }
             match CommandMessage::decode(&envelope) {
                 Ok(command) => {
                     let settling = settling.clone();
@@ -81,6 +89,17 @@ where
                     settling.dead_letter(token, error.to_string()).await;
                 }
             }
+        }
+    }
+
+    async fn take_notice(&self, envelope: &Envelope, token: Token, settling: &Settling) {
+        match EndNotice::decode(envelope) {
+            Ok(notice) => {
+                let noticed = Noticed { notice, token, settling: settling.clone() };
+                // As with commands.
+                drop(self.notices.send(noticed).await);
+            }
+            Err(error) => settling.dead_letter(token, error.to_string()).await,
         }
     }
 

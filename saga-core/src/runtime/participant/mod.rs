@@ -3,6 +3,7 @@
 mod builder;
 mod crew;
 mod external;
+mod forgetting;
 mod handler;
 mod intake;
 mod job;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use saga_core::id::{Direction, SagaId, StepName};
 use saga_core::machine::{self, Applied, Event, Ignored, Instance};
-use saga_core::message::{Answer, CommandMessage, Envelope, NotificationMessage, ReplyMessage};
+use saga_core::message::{Answer, CommandMessage, EndNotice, Envelope, NotificationMessage, ReplyMessage};
 use saga_core::port::Settlement;
 
 use super::Witness;
@@ -31,6 +31,10 @@ pub(in crate::simulate) enum Said {
         saga: SagaId,
         step: StepName,
     },
+    /// That sagas have ended: the first of them.
+    End {
+        saga: SagaId,
+    },
     /// Nothing that the framework understands.
     Nonsense,
 }
@@ -42,6 +46,9 @@ impl Said {
         }
         if let Ok(NotificationMessage { saga, step, .. }) = NotificationMessage::decode(envelope) {
             return Said::Notification { saga, step };
+        }
+        if let Ok(notice) = EndNotice::decode(envelope) {
+            return Said::End { saga: notice.sagas()[0] };
         }
         match ReplyMessage::decode(envelope) {
             Ok(ReplyMessage { saga, step, direction, attempt, answer, .. }) => {
@@ -56,7 +63,7 @@ impl Said {
     /// Whether somebody in the simulation reads such messages.
     pub(super) const fn has_reader(&self) -> bool {
         match self {
-            Said::Command { .. } | Said::Reply { .. } | Said::Nonsense => true,
+            Said::Command { .. } | Said::Reply { .. } | Said::End { .. } | Said::Nonsense => true,
             Said::Notification { .. } => false,
         }
     }
@@ -72,6 +79,7 @@ impl fmt::Display for Said {
                 write!(f, "{answer} to {direction} {step} of {saga}, attempt {attempt}")
             }
             Said::Notification { saga, step } => write!(f, "notification {step} of {saga}"),
+            Said::End { saga } => write!(f, "the end of {saga} and others"),
             Said::Nonsense => write!(f, "nonsense"),
         }
     }
@@ -79,7 +87,13 @@ impl fmt::Display for Said {
 
 impl Witness {
     /// S9: nothing is published that is not committed. Faults are answered past the outbox.
-    pub(in crate::simulate) fn publishing(&mut self, envelope: &Envelope) {
+    pub(in crate::simulate) fn publishing(&mut self, envelope: &Envelope, counters: &mut Counters) {
+        if let Ok(notice) = EndNotice::decode(envelope) {
+            return self.telling_ends(&notice);
+        }
+        if envelope.body.ends_with(EXPIRED) {
+            counters.count(Seen::ExpiredRefused);
+        }
         let said = Said::of(envelope);
         match &said {
             Said::Reply { saga, step, direction, attempt, answer } if answer.starts_with("fault") => {
@@ -135,6 +149,9 @@ impl Witness {
                 || self.is_answered(saga, step, direction, attempt);
             return (!is_answered).then_some("nothing was answered");
         }
+        if let Ok(notice) = EndNotice::decode(envelope) {
+            return self.why_notice_not_acked(envelope, &notice);
+        }
         match ReplyMessage::decode(envelope) {
             Ok(reply) => self.why_reply_not_acked(reply, counters),
             Err(_) => Some("nobody can read it"),
@@ -177,3 +194,6 @@ impl Witness {
         is_of_use.then_some("the saga still awaits it")
     }
 }
+
+/// How the fault of a command ends that came too late.
+const EXPIRED: &[u8] = b"is expired and was not run";

@@ -2,6 +2,7 @@
 //!
 //! It keeps books of its own, so that it does not have to believe what it watches.
 
+mod forgetting;
 mod message;
 mod relay;
 mod saga;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use saga_core::definition::Plan;
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::id::{Direction, SagaId, StepName, Version};
+use saga_core::id::{Direction, ParticipantName, SagaId, StepName, Version};
 use saga_core::machine::{Status, Stored};
 use saga_core::message::{Envelope, Payload};
+use saga_core::policy::Timestamp;
 use saga_core::port::RowId;
 
 pub(super) use message::Said;
@@ -25,6 +27,10 @@ pub(super) struct Witness {
     plan: Arc<Plan>,
     sagas: BTreeMap<SagaId, Saga>,
     fences: BTreeMap<FenceKey, FenceState>,
+    /// The rows of `fences` that were deleted.
+    forgotten: BTreeSet<FenceKey>,
+    /// When a participant last noted the end of a saga, by its own clock.
+    ends: BTreeMap<(ParticipantName, SagaId), Timestamp>,
     rows: BTreeMap<RowId, Row>,
     /// Messages that are committed in some outbox.
     committed: BTreeSet<Said>,
@@ -67,6 +73,8 @@ impl Witness {
             plan,
             sagas: BTreeMap::new(),
             fences: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            ends: BTreeMap::new(),
             rows: BTreeMap::new(),
             committed: BTreeSet::new(),
             taken: BTreeMap::new(),

@@ -17,11 +17,25 @@ impl Witness {
             self.replied(write, counters);
         }
         let Some(state) = &write.state else { return };
+        if self.forgotten.contains(&write.key) {
+            return self.after_all(&write.key, state);
+        }
         let before = self.fences.insert(write.key.clone(), state.clone());
         if !may_follow(before.as_ref(), state) {
             let (saga, step) = (write.key.saga, &write.key.step);
             let before = before.as_ref().map_or("nothing", FenceState::as_str);
             self.violation(format!("S3: step {step} of {saga} was {before}, and became {}", state.as_str()));
+        }
+    }
+
+    /// S12: nothing takes place any more in a step that is forgotten. An undo that comes so late leaves a tombstone.
+    fn after_all(&mut self, key: &FenceKey, state: &FenceState) {
+        if *state != FenceState::Closed {
+            let FenceKey { saga, step, .. } = key;
+            self.violation(format!(
+                "S12: step {step} of {saga} was forgotten, and became {}",
+                state.as_str()
+            ));
         }
     }
 

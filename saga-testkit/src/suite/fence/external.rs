@@ -9,7 +9,7 @@ use saga_core::id::{CommandType, Destination, Direction, MessageId};
 use saga_core::memory::MemoryTransport;
 use saga_core::message::{Answer, CommandMessage, Fault, Payload, ReplyMessage, TraceParent};
 use saga_core::policy::Timestamp;
-use saga_core::port::{Fence, SubscribeOptions, Subscription, Transport};
+use saga_core::port::{Forget, SubscribeOptions, Subscription, Transport};
 use saga_core::runtime::{External, Handled, Participating, Reply, participant, service};
 use saga_core::{Command, Outcome, Participant, Undoes};
 use serde::{Deserialize, Serialize};
@@ -181,7 +181,7 @@ struct Stage<F> {
     key: FenceKey,
 }
 
-impl<F: Fence + saga_core::port::Outbox> Stage<F>
+impl<F: Forget + saga_core::port::Outbox> Stage<F>
 where
     F::Tx: 'static,
 {
