@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::error::{Failure, without_effect};
 use crate::outbox::read_backlog;
-use crate::row::{micros_ago, read, read_count, read_definition, read_saga, read_status, read_time};
+use crate::row::{micros, micros_ago, read, read_count, read_definition, read_saga, read_status, read_time};
 use crate::store::{PgStore, read_stored};
 use crate::table::instance::{HEALTH, HOLDER, LIST, SHOW, WORKLOAD};
 
@@ -31,6 +31,9 @@ impl History for PgStore {
             .bind(filter.key.as_ref().map(|key| key.as_str()))
             .bind(filter.after.map(|saga| saga.as_uuid()))
             .bind(limit.min(PAGE_MAX) as i64)
+            .bind(filter.older_than.map(micros))
+            .bind(filter.younger_than.map(micros))
+            .bind(filter.unmoved_for.map(micros))
             // Planned for its arguments: each combination of filters wants another index.
             .persistent(false);
         let rows = self.database.fetch(statement).await.map_err(without_effect)?;

@@ -102,6 +102,8 @@ async fn a_bad_request_gets_a_problem_description_that_says_what_is_wrong() {
         (Request::get(unknown).body(String::new()), 404, "no order"),
         (Request::get("/orders?limit=many").body(String::new()), 400, "limit"),
         (Request::get("/sagas?status=stuck").body(String::new()), 400, "unknown variant"),
+        (Request::get("/sagas?older_than_s=long").body(String::new()), 400, "older_than_s"),
+        (Request::get("/sagas?key=").body(String::new()), 400, "empty"),
         (Request::get("/sagas/7").body(String::new()), 400, "UUID"),
     ];
     for (request, status, detail) in bad {
@@ -152,6 +154,13 @@ async fn a_parked_order_is_seen_and_released_by_an_operator_with_a_reason() {
     let saga = order["saga"].as_str().unwrap();
     let (_, parked) = world.get("/sagas?status=parked").await;
     assert_eq!(parked["sagas"][0]["address"], saga);
+    let found = async |search: &str| world.get(&format!("/sagas?{search}")).await.1["sagas"].clone();
+    assert_eq!(found("name=place-order&older_than_s=0&unmoved_for_s=0").await[0]["address"], saga);
+    for nothing in
+        ["name=nobody", "key=nobody", "older_than_s=3600", "younger_than_s=0", "unmoved_for_s=3600"]
+    {
+        assert_eq!(found(nothing).await, json!([]), "{nothing}");
+    }
     assert_eq!(world.get("/health").await.1["sagas"]["parked"], 1);
 
     let verb = async |verb: &str, body: Value| world.post(&format!("{saga}/{verb}"), &body).await;

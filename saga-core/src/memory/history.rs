@@ -19,11 +19,12 @@ use crate::port::{
 impl History for MemoryStore {
     async fn list(&self, filter: &SagaFilter, limit: usize) -> Result<Vec<SagaSummary>, StoreError> {
         let tables = self.tables.lock().await;
+        let now = self.clock.now();
         let before = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
         let newest_first = tables.sagas.range((Bound::Unbounded, before)).rev();
         Ok(newest_first
             .map(|(_, saga)| saga)
-            .filter(|saga| shows(filter, saga))
+            .filter(|saga| shows(filter, saga, now))
             .take(limit.min(PAGE_MAX))
             .map(Saga::summary)
             .collect())
@@ -54,12 +55,16 @@ impl History for MemoryStore {
     }
 }
 
-fn shows(filter: &SagaFilter, saga: &Saga) -> bool {
+fn shows(filter: &SagaFilter, saga: &Saga, now: Timestamp) -> bool {
     let stored = &saga.stored;
     let wanted_name = filter.name.as_ref().is_none_or(|name| *name == stored.definition.name);
     let wanted_status = filter.status.is_none_or(|status| status == stored.status);
     let wanted_key = filter.key.is_none() || filter.key == saga.key;
-    wanted_name && wanted_status && wanted_key
+    let (age, unmoved) = (now.since(saga.started), now.since(saga.moved));
+    let wanted_age = filter.older_than.is_none_or(|least| age >= least)
+        && filter.younger_than.is_none_or(|most| age < most)
+        && filter.unmoved_for.is_none_or(|least| unmoved >= least && !stored.status.is_terminal());
+    wanted_name && wanted_status && wanted_key && wanted_age
 }
 
 impl Saga {

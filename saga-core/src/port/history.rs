@@ -18,6 +18,13 @@ pub struct SagaFilter {
     pub status: Option<Status>,
     /// Only the saga with this business key.
     pub key: Option<BusinessKey>,
+    /// Only sagas that began at least so long ago, by the database's clock. A list without a status reads past all
+    /// that are younger to find them.
+    pub older_than: Option<Duration>,
+    /// Only sagas that began less than so long ago.
+    pub younger_than: Option<Duration>,
+    /// Only sagas that have not ended, and not moved for at least so long.
+    pub unmoved_for: Option<Duration>,
     /// Only sagas that come after this one in the list: the last of the page before.
     pub after: Option<SagaId>,
 }

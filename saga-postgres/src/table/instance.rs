@@ -11,7 +11,7 @@ LEFT JOIN saga.definition ON definition.id = instance.definition
 ";
 
 /// Up to `$5` sagas, newest first: of the type `$1`, with the status `$2`, with the business key `$3`, before the
-/// saga `$4`. A null filters nothing.
+/// saga `$4`; begun at least `$6` and less than `$7` ago; neither ended nor moved for `$8`. A null filters nothing.
 pub(crate) const LIST: &str = "
 SELECT instance.id, instance.version, status, parked, business_key.key,
     definition.name, definition.version AS definition_version, fingerprint,
@@ -24,6 +24,10 @@ WHERE ($1::text IS NULL OR definition.name = $1)
     AND ($2::text IS NULL OR status = $2)
     AND ($3::text IS NULL OR business_key.key = $3)
     AND ($4::uuid IS NULL OR instance.id < $4)
+    AND ($6::int8 IS NULL OR started_at <= statement_timestamp() - $6 * interval '1 microsecond')
+    AND ($7::int8 IS NULL OR started_at > statement_timestamp() - $7 * interval '1 microsecond')
+    AND ($8::int8 IS NULL OR status IN ('running', 'compensating', 'parked')
+        AND moved_at <= statement_timestamp() - $8 * interval '1 microsecond')
 ORDER BY instance.id DESC
 LIMIT $5
 ";

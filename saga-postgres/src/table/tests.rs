@@ -69,9 +69,9 @@ async fn every_statement_can_be_prepared() {
     drop_schema(&mut connection, &schema).await;
 }
 
-/// What retires and forgets works beside the real work on large tables, so it may read none of them from end to end.
+/// What retires, forgets and lists works beside the real work on large tables, so it may read none from end to end.
 #[tokio::test]
-async fn what_retires_and_forgets_finds_its_rows_by_an_index() {
+async fn what_retires_forgets_and_lists_finds_its_rows_by_an_index() {
     let Some(url) = saga_testkit::suite::server("SAGA_POSTGRES_URL") else { return };
     let schema = Schema::new(format!("explain_{}", std::process::id())).unwrap();
     let config = Config::new(&url).unwrap().schema(schema.clone());
@@ -96,11 +96,19 @@ async fn what_retires_and_forgets_finds_its_rows_by_an_index() {
         .bind(Vec::<bool>::new());
     let noted = explained(fence::NOTE_ENDED).bind("inventory").bind(&sagas);
     let forgotten = explained(fence::FORGET).bind("inventory").bind(HOUR).bind(1_000_i64);
+    let list = |younger: Option<i64>, unmoved: Option<i64>| {
+        let none = None::<String>;
+        let list = explained(instance::LIST).bind(none.clone()).bind(none.clone()).bind(none);
+        list.bind(None::<Uuid>).bind(1_000_i64).bind(None::<i64>).bind(younger).bind(unmoved)
+    };
+    let (young, unmoved) = (list(Some(HOUR), None), list(None, Some(HOUR)));
     let plans = [
         (ended, &["instance_ended"][..]),
         (retired, &["instance_pkey", "journal_pkey"]),
         (noted, &["fence_pkey"]),
         (forgotten, &["fence_ended"]),
+        (young, &["instance_started"]),
+        (unmoved, &["instance_unfinished"]),
     ];
     for (plan, indexes) in plans {
         let plan = plan.fetch_all(&mut connection).await.unwrap().join("\n");
@@ -128,8 +136,8 @@ async fn drop_schema(connection: &mut PgConnection, schema: &Schema) {
 const MANY_ROWS: &str = "
 INSERT INTO saga.definition (name, version, fingerprint, participants)
 VALUES ('a', 1, gen_random_uuid(), '{inventory}');
-INSERT INTO saga.instance (id, version, definition, status, state, data, ended_at)
-SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 1, CASE WHEN n % 2 = 0 THEN 'completed' ELSE 'running' END, '', '',
+INSERT INTO saga.instance (id, started_at, version, definition, status, state, data, ended_at)
+SELECT lpad(to_hex(n), 32, '0')::uuid, now() - 12 * interval '1 hour' * n / 10000, 1, 1, CASE WHEN n % 2 = 0 THEN 'completed' ELSE 'running' END, '', '',
     CASE WHEN n % 2 = 0 THEN now() - n % 10 * interval '20 minutes' END
 FROM generate_series(1, 10000) AS n;
 INSERT INTO saga.journal (saga, version, batch, now, writer, decision, event)

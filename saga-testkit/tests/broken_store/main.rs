@@ -93,7 +93,8 @@ found! { saga_testkit::suite::store, crate::broken::Broken::new;
     }
     IgnoresFilters {
         lists_show_what_was_asked_for: "name: Some",
-    }
+            lists_show_sagas_by_their_age: "none is so old",
+        }
     ReportsNoHealth {
         health_counts_what_is_there: "ages grow",
         the_workload_is_counted: "unsent messages",

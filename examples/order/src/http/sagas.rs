@@ -1,11 +1,13 @@
 //! For operators: `GET /sagas`, `GET /sagas/{id}`, and `POST /sagas/{id}/{retry|resolve|compensate}`.
 
+use std::time::Duration;
+
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use saga_core::id::{SagaId, StepName};
+use saga_core::id::{BusinessKey, SagaId, SagaName, StepName};
 use saga_core::machine::{Instance, Resolution, StepRecord, StepState};
 use saga_core::message::Payload;
 use saga_core::port::{SagaFilter, SagaSummary, Status};
@@ -31,18 +33,39 @@ pub(super) fn router() -> Router<Orders> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Search {
+    name: Option<SagaName>,
     status: Option<Status>,
+    key: Option<String>,
+    older_than_s: Option<u64>,
+    younger_than_s: Option<u64>,
+    unmoved_for_s: Option<u64>,
     after: Option<SagaId>,
     limit: Option<usize>,
+}
+
+impl Search {
+    fn filter(self) -> Result<SagaFilter, Problem> {
+        let seconds = |age: Option<u64>| age.map(Duration::from_secs);
+        let key = self.key.map(BusinessKey::new).transpose();
+        Ok(SagaFilter {
+            name: self.name,
+            status: self.status,
+            key: key.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error))?,
+            older_than: seconds(self.older_than_s),
+            younger_than: seconds(self.younger_than_s),
+            unmoved_for: seconds(self.unmoved_for_s),
+            after: self.after,
+        })
+    }
 }
 
 async fn list(
     State(orders): State<Orders>,
     search: Result<Query<Search>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(Search { status, after, limit }) = search?;
-    let filter = SagaFilter { status, after, ..SagaFilter::default() };
-    let sagas = orders.orchestrator().list(&filter, limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX)).await?;
+    let Query(search) = search?;
+    let limit = search.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let sagas = orders.orchestrator().list(&search.filter()?, limit).await?;
     Ok(Json(json!({ "sagas": sagas.iter().map(view).collect::<Vec<_>>() })))
 }
 

@@ -10,7 +10,7 @@ use saga_core::port::{
 
 use super::Harness;
 use super::harness::Client;
-use crate::suite::samples::{definition, entry, envelope, key, keyed, next, row, start, step};
+use crate::suite::samples::{LONG, definition, entry, envelope, key, keyed, next, row, start, step};
 use crate::suite::{Skipped, eventually};
 
 /// Pages follow one another from the newest saga to the oldest, and hold no more than was asked for.
@@ -57,13 +57,71 @@ pub async fn lists_show_what_was_asked_for<H: Harness>(harness: &H) -> Result<()
             SagaFilter { status, key: key.clone(), after: Some(third.id), ..everything.clone() },
             vec![second.id],
         ),
-        (SagaFilter { name, status: Some(Status::Parked), key, after: None }, vec![]),
+        (SagaFilter { name, status: Some(Status::Parked), key, ..everything }, vec![]),
     ];
     for (filter, expected) in cases {
         let listed = client.store.list(&filter, 10).await.expect("listing");
         let listed: Vec<SagaId> = listed.into_iter().map(|summary| summary.id).collect();
         assert_eq!(listed, expected, "{filter:?}");
     }
+    Ok(())
+}
+
+/// A list shows sagas by how long ago they began, and those that wait by how long they have not moved.
+pub async fn lists_show_sagas_by_their_age<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let [waits, ended, moved] = [
+        start(&client.definition),
+        Commit { status: Status::Completed, ..start(&client.definition) },
+        start(&client.definition),
+    ];
+    client.store_all(&[waits.clone(), ended.clone(), moved.clone()]).await;
+    let list = async |filter: SagaFilter| -> Vec<SagaId> {
+        let page = client.store.list(&filter, 10).await.expect("listing");
+        page.into_iter().map(|summary| summary.id).collect()
+    };
+    let everything = SagaFilter::default();
+    let older = SagaFilter { older_than: Some(AGE), ..everything.clone() };
+    eventually("sagas grow old", async || (list(older.clone()).await.len() == 3).then_some(())).await;
+    client.store_one(&next(moved.id, 1)).await;
+    let young = start(&client.definition);
+    client.store_one(&young).await;
+
+    let cases = [
+        (SagaFilter { older_than: Some(LONG), ..everything.clone() }, vec![], "none is so old"),
+        (older, vec![moved.id, ended.id, waits.id], "the young one is not yet"),
+        (
+            SagaFilter { younger_than: Some(LONG), ..everything.clone() },
+            vec![young.id, moved.id, ended.id, waits.id],
+            "all are younger",
+        ),
+        (SagaFilter { younger_than: Some(Duration::ZERO), ..everything.clone() }, vec![], "none is so young"),
+        (SagaFilter { unmoved_for: Some(LONG), ..everything.clone() }, vec![], "none has waited so long"),
+        (
+            SagaFilter { unmoved_for: Some(Duration::ZERO), ..everything },
+            vec![young.id, moved.id, waits.id],
+            "all that have not ended",
+        ),
+    ];
+    for (filter, mut expected, why) in cases {
+        expected.sort_unstable_by(|a, b| b.cmp(a));
+        let listed = list(filter.clone()).await;
+        match filter.older_than {
+            // On a slow machine the young one has grown old by now.
+            Some(AGE) => assert!(expected.iter().all(|id| listed.contains(id)), "{why}: {filter:?}"),
+            _ => assert_eq!(listed, expected, "{why}: {filter:?}"),
+        }
+    }
+    let unmoved = SagaFilter { unmoved_for: Some(AGE), ..SagaFilter::default() };
+    let listed = list(unmoved.clone()).await;
+    assert!(
+        listed.contains(&waits.id) && !listed.contains(&ended.id),
+        "what waits, and nothing that has ended"
+    );
+    eventually("a saga that has moved waits again", async || {
+        list(unmoved.clone()).await.contains(&moved.id).then_some(())
+    })
+    .await;
     Ok(())
 }
 

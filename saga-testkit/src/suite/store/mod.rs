@@ -50,6 +50,7 @@ macro_rules! store_suite {
                 held_replies_are_read_by_those_who_know_their_definition
                 lists_are_newest_first_and_paged
                 lists_show_what_was_asked_for
+                lists_show_sagas_by_their_age
                 a_saga_is_shown_with_its_journal
                 health_counts_what_is_there
                 the_workload_is_counted
