@@ -138,4 +138,4 @@ pub use definition::{
     Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Notification, Outcome,
     Pause, Retriable, RetriableEach, Saga, Signal, Step, saga,
 };
-pub use message::{Command, Participant, Undoes};
+pub use message::{Command, Local, Participant, Undoes};

@@ -16,6 +16,7 @@ use crate::error::{Failure, without_effect};
 use crate::pool::Statement;
 use crate::row::{read, read_saga};
 use crate::table::commit::{COMMIT, WHY_NOT_STORED};
+use crate::transaction::Tx;
 
 /// What became of one commit.
 pub(crate) type Outcome = Result<Committed, CommitError>;
@@ -86,6 +87,21 @@ impl<'a> Call<'a> {
         let rows = self.question(&[commit]).fetch_all(tx).await.map_err(in_transaction)?;
         let reasons = reasons(&rows).map_err(store_error)?;
         explain(reasons.get(&commit.id), commit)
+    }
+
+    /// Stores a move in a transaction that the caller commits.
+    pub(crate) async fn move_in(&self, tx: &mut Tx, commit: &Commit) -> Result<(), CommitError> {
+        self.check(commit).map_err(CommitError::Rejected)?;
+        let statement = self.statement(&[commit]);
+        let stored = tx.lease().answer(|connection| statement.fetch_all(connection)).await;
+        match stored.map_err(without_effect) {
+            Ok(stored) if stored.is_empty() => Err(CommitError::Conflict),
+            Ok(_) => Ok(()),
+            Err(Failure::Data(why)) => Err(CommitError::Rejected(why)),
+            // Another transaction was in the way of this one.
+            Err(Failure::Collision(_)) => Err(CommitError::Conflict),
+            Err(failure) => Err(store_error(failure)),
+        }
     }
 
     /// The outcomes of commits that are not even tried, and the others in the order of their ids.

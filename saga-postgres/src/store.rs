@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use saga_core::definition::DefinitionRef;
 use saga_core::id::{Direction, SagaId, StepName};
 use saga_core::port::{
-    Commit, CommitError, Committed, HeldId, HeldReply, Loaded, StartIn, Store, StoreError, Stored, TimerDue,
+    Commit, CommitError, Committed, HeldId, HeldReply, Loaded, RunIn, StartIn, Store, StoreError, Stored,
+    TimerDue,
 };
 use sqlx::PgConnection;
 use sqlx::postgres::{PgBindIterExt, PgRow};
@@ -16,12 +17,14 @@ use crate::commit::Call;
 use crate::config::Config;
 use crate::database::Database;
 use crate::error::{Failure, without_effect};
+use crate::pool::Pool;
 use crate::register::register;
 use crate::row::{
     bind_definitions, headers_column, micros, read, read_bytes, read_count, read_definition, read_envelope,
     read_name, read_now, read_saga, read_status, taken,
 };
 use crate::table::{held, instance, timer};
+use crate::transaction::Tx;
 
 /// The orchestrator's database: sagas, their journal, their commands and their timers. Cheap to clone.
 ///
@@ -30,6 +33,8 @@ use crate::table::{held, instance, timer};
 #[derive(Clone)]
 pub struct PgStore {
     pub(crate) database: Arc<Database>,
+    transactions: Arc<Pool>,
+    idle_max: Duration,
 }
 
 impl PgStore {
@@ -45,8 +50,11 @@ impl PgStore {
     ///
     /// Cancel safe.
     pub async fn connect(config: &Config) -> Result<Self, StoreError> {
-        let database = Database::connect(config).await?;
-        Ok(PgStore { database })
+        Ok(PgStore {
+            database: Database::connect(config).await?,
+            transactions: Pool::for_transactions(config),
+            idle_max: config.transaction_idle_max,
+        })
     }
 }
 
@@ -112,6 +120,39 @@ impl Store for PgStore {
         let ids = replies.iter().map(|reply| reply.0).bind_iter();
         self.database.fetch(self.database.statement(held::DROP).bind(ids)).await?;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl RunIn for PgStore {
+    type Tx = Tx;
+
+    async fn begin_work(&self) -> Result<Tx, StoreError> {
+        let mut tx = Tx::begin(&self.transactions, self.idle_max).await?;
+        tx.xid = self.transaction_id(&mut tx).await?;
+        Ok(tx)
+    }
+
+    async fn finish(&self, mut tx: Tx, step: &Commit) -> Result<(), CommitError> {
+        if self.transaction_id(&mut tx).await? != tx.xid {
+            let why = "a handler ended the transaction that it was given";
+            return Err(CommitError::Rejected(why.into()));
+        }
+        // No lease: nobody holds these rows in memory.
+        Call::new(&self.database, Duration::ZERO).move_in(&mut tx, step).await?;
+        tx.commit().await.map_err(|failure| match failure {
+            Failure::Data(why) => CommitError::Rejected(why),
+            failure => CommitError::Store(failure.into()),
+        })
+    }
+}
+
+impl PgStore {
+    /// Which transaction this is. Another one, if a handler has ended the one that it was given.
+    async fn transaction_id(&self, tx: &mut Tx) -> Result<String, StoreError> {
+        let asked = self.database.statement(instance::TRANSACTION);
+        let row = tx.lease().answer(|connection| asked.fetch_one(connection)).await;
+        Ok(row.and_then(|row| read(&row, "xid")).map_err(without_effect)?)
     }
 }
 

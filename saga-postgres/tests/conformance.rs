@@ -7,7 +7,7 @@ mod support;
 use async_trait::async_trait;
 use saga_postgres::sqlx::{self, PgConnection, Postgres, Transaction};
 use saga_postgres::{PgFence, PgStore, Tx};
-use saga_testkit::suite::{fence, start_in, store};
+use saga_testkit::suite::{fence, run_in, start_in, store};
 use support::Database;
 
 #[async_trait]
@@ -79,6 +79,27 @@ impl fence::Harness for Database {
     }
 }
 
+#[async_trait]
+impl run_in::Harness for Database {
+    type Store = PgStore;
+
+    async fn start() -> Option<Self> {
+        <Database as fence::Harness>::start().await
+    }
+
+    async fn connect(&self) -> PgStore {
+        self.client().await
+    }
+
+    async fn write(&self, tx: &mut Tx, name: &str, value: i64) {
+        fence::Harness::write(self, tx, name, value).await;
+    }
+
+    async fn read(&self, name: &str) -> Option<i64> {
+        fence::Harness::read(self, name).await
+    }
+}
+
 mod orchestrator {
     use super::Database;
 
@@ -90,6 +111,12 @@ mod transaction {
     use super::Database;
 
     saga_testkit::start_in_suite!(Database);
+}
+
+mod local {
+    use super::Database;
+
+    saga_testkit::run_in_suite!(Database);
 }
 
 mod participant {

@@ -11,7 +11,7 @@ use super::items::ITEM_MARK;
 use super::script::Script;
 use super::{DefinitionRef, Page, Saga, ScriptError};
 use crate::id::{CommandType, Destination, ParticipantName, StepName};
-use crate::message::Payload;
+use crate::message::{Local, Participant, Payload};
 use crate::policy::Retry;
 
 /// A saga's definition, built and checked. Cheap to clone.
@@ -180,6 +180,11 @@ impl CommandPlan {
     /// Where the step's messages are sent.
     pub fn destination(&self) -> Destination {
         Destination::of(&self.participant)
+    }
+
+    /// Whether it is no message at all, but work in the orchestrator's own database.
+    pub fn is_local(&self) -> bool {
+        self.participant.as_str() == Local::NAME
     }
 }
 

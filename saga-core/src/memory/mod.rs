@@ -19,5 +19,5 @@ mod transport;
 
 pub use clock::TokioClock;
 pub use fence::{MemoryFence, MemoryTx};
-pub use store::{MemoryStore, MemoryStoreTx};
+pub use store::{MemoryStore, MemoryStoreTx, MemoryWorkTx};
 pub use transport::MemoryTransport;

@@ -12,7 +12,7 @@ use crate::definition::DefinitionRef;
 use crate::id::SagaId;
 use crate::port::{
     Backlog, Change, Clock, Commit, CommitError, Committed, HeldId, HeldReply, Loaded, Outbox, OutboxRow,
-    RowId, StartIn, Store, StoreError, TimerDue,
+    RowId, RunIn, StartIn, Store, StoreError, TimerDue,
 };
 
 /// Sagas, their journal, their outbox and their timers, in memory.
@@ -42,6 +42,17 @@ pub struct MemoryStore {
 pub struct MemoryStoreTx {
     stored: OwnedMutexGuard<Tables>,
     copy: Tables,
+}
+
+/// A transaction of [`MemoryStore`] that a local step works in: what it is to do if it is committed.
+#[derive(Default)]
+pub struct MemoryWorkTx(Vec<Box<dyn FnOnce() + Send>>);
+
+impl MemoryWorkTx {
+    /// Has this done when the transaction is committed, and never if it is not.
+    pub fn on_commit(&mut self, work: impl FnOnce() + Send + 'static) {
+        self.0.push(Box::new(work));
+    }
 }
 
 impl Default for MemoryStore {
@@ -132,6 +143,22 @@ impl Store for MemoryStore {
     async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError> {
         let held = &mut self.tables.lock().await.held;
         held.retain(|id, _| !replies.contains(id));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RunIn for MemoryStore {
+    type Tx = MemoryWorkTx;
+
+    async fn begin_work(&self) -> Result<MemoryWorkTx, StoreError> {
+        Ok(MemoryWorkTx::default())
+    }
+
+    async fn finish(&self, tx: MemoryWorkTx, step: &Commit) -> Result<(), CommitError> {
+        let mut tables = self.tables.lock().await;
+        tables.commit(step, Duration::ZERO, self.clock.now())?;
+        tx.0.into_iter().for_each(|work| work());
         Ok(())
     }
 }

@@ -19,6 +19,36 @@ pub trait Participant: Send + Sync + 'static {
     const NAME: &'static str;
 }
 
+/// The orchestrator itself, as the participant of *local steps*: work in its own database.
+///
+/// The command of a local step is never sent. Its handler works in the transaction that also stores the saga's
+/// transition, so the two happen together or not at all, and no fence is needed. The handlers are given to
+/// [`OrchestratorBuilder::local`](crate::runtime::OrchestratorBuilder::local); they are the same traits as those of
+/// any other participant.
+///
+/// # Example: a note of the order, in the orchestrator's own database
+///
+/// ```
+/// use saga_core::{Command, Local};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct NoteOrder { order: u64 }
+///
+/// impl Command for NoteOrder {
+///     const TYPE: &'static str = "orders.note.v1";
+///     type Participant = Local;
+///     type Reply = ();
+///     type Refusal = String;
+/// }
+/// ```
+#[derive(Debug)]
+pub enum Local {}
+
+impl Participant for Local {
+    const NAME: &'static str = "saga.local";
+}
+
 /// A request to one participant, and what it may answer.
 ///
 /// # Example: a command with its reply and its refusal

@@ -14,7 +14,7 @@ mod wire;
 
 pub(crate) use answer::shortened;
 pub use answer::{Answer, FAULT_BYTES_MAX, Fault, FaultKind};
-pub use command::{Command, Participant, Undoes};
+pub use command::{Command, Local, Participant, Undoes};
 pub use end_notice::EndNotice;
 pub use envelope::{Envelope, Headers};
 pub use payload::{Payload, PayloadError};

@@ -25,8 +25,8 @@ pub use history::{
 pub use outbox::{Backlog, Outbox, OutboxRow, RowId};
 pub use retention::{Forget, Retire, Retiring, end_notices};
 pub use store::{
-    Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalEntry, Loaded, Start, StartIn, Store,
-    TimerChange, TimerDue,
+    Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalEntry, Loaded, RunIn, Start, StartIn,
+    Store, TimerChange, TimerDue,
 };
 pub use transport::{
     Capabilities, DEAD_REASON, Delivery, Lanes, PUBLISH_DEADLINE, PublishError, Redelivery, SettleError,

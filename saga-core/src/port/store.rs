@@ -237,6 +237,31 @@ pub trait Store: Send + Sync + 'static {
     async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError>;
 }
 
+/// A store in whose transactions a saga's local steps work, so that their work commits with the saga's transition.
+///
+/// # Contract
+///
+/// - **One transaction**: what a handler writes through `Tx` and the transition that [`finish`](RunIn::finish) stores
+///   are committed together, or neither is.
+/// - **Compare-and-set** as in [`Store::commit`]: a saga that was moved meanwhile is not moved again, and what the
+///   handler wrote is rolled back.
+/// - **A dropped `Tx` is rolled back.**
+#[async_trait]
+pub trait RunIn: Store {
+    /// The transaction that handlers work in.
+    type Tx: Send + 'static;
+
+    /// Opens a transaction. It locks nothing of the store's.
+    async fn begin_work(&self) -> Result<Self::Tx, StoreError>;
+
+    /// Stores a move in the transaction, and commits it; its outbox rows are not claimed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`]; nothing is stored then. After [`StoreError::Ambiguous`] it may have been.
+    async fn finish(&self, tx: Self::Tx, step: &Commit) -> Result<(), CommitError>;
+}
+
 /// A store that can start a saga inside a transaction of the caller's, so that both commit together.
 #[async_trait]
 pub trait StartIn: Store {

@@ -111,3 +111,6 @@ LEFT JOIN oldest ON true
 LEFT JOIN (counted JOIN saga.definition ON definition.id = counted.definition) ON true
 ORDER BY definition.name, definition.version
 ";
+
+/// Which transaction this is.
+pub(crate) const TRANSACTION: &str = "SELECT pg_current_xact_id()::text AS xid";

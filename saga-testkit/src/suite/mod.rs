@@ -9,6 +9,7 @@
 //! | [`Transport`](saga_core::port::Transport) | [`transport`] | [`transport_suite!`](crate::transport_suite) |
 //! | [`Store`](saga_core::port::Store) and [`History`](saga_core::port::History) | [`store`] | [`store_suite!`](crate::store_suite) |
 //! | [`StartIn`](saga_core::port::StartIn) | [`start_in`] | [`start_in_suite!`](crate::start_in_suite) |
+//! | [`RunIn`](saga_core::port::RunIn) | [`run_in`] | [`run_in_suite!`](crate::run_in_suite) |
 //! | [`Fence`](saga_core::port::Fence) | [`fence`] | [`fence_suite!`](crate::fence_suite) |
 //! | [`Retire`](saga_core::port::Retire) | [`retire`] | [`retire_suite!`](crate::retire_suite) |
 //! | [`Forget`](saga_core::port::Forget) | [`forget`] | [`forget_suite!`](crate::forget_suite) |
@@ -22,6 +23,7 @@ pub mod forget;
 pub mod outbox;
 pub mod retire;
 mod run;
+pub mod run_in;
 pub mod runtime;
 mod samples;
 pub mod start_in;

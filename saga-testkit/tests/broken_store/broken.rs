@@ -1,5 +1,6 @@
 //! The store in memory behind a wrapper that spoils one thing.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(crate) enum Flaw {
     RetiresUntold,
     TellsTheFirst,
     TellsTwice,
+    WritesAtOnce,
+    KeepsWorkOfLosers,
 }
 
 /// A harness whose stores have a flaw.
@@ -66,7 +69,12 @@ pub(crate) struct Broken(pub(crate) BrokenStore);
 
 impl Broken {
     pub(crate) fn new(flaw: Flaw) -> Self {
-        Broken(BrokenStore { flaw, inner: MemoryStore::default(), registered: Arc::default() })
+        Broken(BrokenStore {
+            flaw,
+            inner: MemoryStore::default(),
+            registered: Arc::default(),
+            written: Arc::default(),
+        })
     }
 
     pub(crate) fn outbox(flaw: Flaw) -> OfStore<Self> {
@@ -92,6 +100,8 @@ pub(crate) struct BrokenStore {
     pub(crate) flaw: Flaw,
     pub(crate) inner: MemoryStore,
     registered: Arc<Mutex<Vec<DefinitionRef>>>,
+    /// What local steps have written.
+    pub(crate) written: Arc<Mutex<HashMap<String, i64>>>,
 }
 
 impl BrokenStore {

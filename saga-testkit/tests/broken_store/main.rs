@@ -6,6 +6,7 @@ mod broken;
 #[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
+mod run_in;
 mod start_in;
 
 found! { saga_testkit::suite::store, crate::broken::Broken::new;
@@ -173,6 +174,24 @@ mod retiring {
         }
         TellsTwice {
             workers_share_what_is_to_be_retired: "its end is told once",
+        }
+    }
+}
+
+mod of_local_steps {
+    found! { saga_testkit::suite::run_in, crate::broken::Broken::new;
+        NeverCommits {
+            a_local_step_commits_with_its_sagas_move: "what the step wrote",
+        }
+        WritesAtOnce {
+            a_local_step_commits_with_its_sagas_move: "nothing is there before the commit",
+        }
+        KeepsWorkOfLosers {
+            a_local_step_is_gone_if_its_saga_was_moved_meanwhile: "what the loser wrote",
+            a_local_step_whose_move_is_refused_leaves_nothing: "what it wrote",
+        }
+        CommitsWhatIsDropped {
+            a_local_step_that_is_dropped_leaves_nothing: "what was dropped",
         }
     }
 }

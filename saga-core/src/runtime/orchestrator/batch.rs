@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use super::arrival::{Arrival, EventArrival, Source, StartArrival, Started, Verdict};
 use super::feed::BATCH_MAX;
 use super::fold::{self, Folding};
+use super::local::LocalWork;
 use super::operate::OperateError;
 use super::outcome::Waiting;
 use super::registry::Registry;
@@ -33,6 +34,7 @@ pub(super) struct Batcher {
     pub(super) ids: Arc<dyn IdSource>,
     pub(super) relay: RelayHandle,
     pub(super) waiting: Waiting,
+    pub(super) local: LocalWork,
     pub(super) stopping: Stopping,
 }
 
@@ -204,6 +206,7 @@ impl Batcher {
                 counter!("saga_transitions_total").increment(1);
                 if let Some(instance) = &after {
                     self.tell(instance);
+                    self.local.look_at(instance.id, self.registry.plan(&instance.definition));
                 }
                 for (arrival, verdict) in arrivals {
                     dropped.extend(arrival.settle(verdict).await);
@@ -213,6 +216,7 @@ impl Batcher {
                 counter!("saga_started_total").increment(1);
                 if committed == Committed::Stored {
                     self.tell(&after);
+                    self.local.look_at(after.id, Some(&arrival.begin.plan));
                 }
                 // A caller that no longer waits has started its saga all the same.
                 drop(arrival.started.send(Ok(Started::of(after.id, committed))));

@@ -10,16 +10,18 @@ use super::arrival::Arrival;
 use super::batch::Batcher;
 use super::feed::{self, Feed};
 use super::limits::{Limits, ParticipantLimits, SagaLimits};
+use super::local::{self, Handling, LocalSteps, LocalWork};
 use super::outcome::{self, Waiting};
 use super::registry::Registry;
 use super::retention::{self, Retention};
 use super::{Inner, Orchestrator};
-use crate::definition::{Definition, DefinitionRef, Saga};
+use crate::definition::{Definition, DefinitionRef, Plan, Saga};
 use crate::id::{Destination, NameError, ParticipantName, SagaName};
-use crate::message::Participant;
+use crate::message::{Local, Participant};
 use crate::port::{
-    History, IdSource, Outbox, RandomIds, Retire, Store, StoreError, Transport, TransportError,
+    History, IdSource, Outbox, RandomIds, Retire, RunIn, Store, StoreError, Transport, TransportError,
 };
+use crate::runtime::Service;
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay;
 
@@ -35,6 +37,7 @@ pub struct OrchestratorBuilder<S> {
     bad_name: Option<NameError>,
     twice: Option<DefinitionRef>,
     retention: Option<(Arc<dyn Retire>, Retention)>,
+    local: Option<Arc<dyn LocalSteps>>,
     ids: Arc<dyn IdSource>,
 }
 
@@ -54,6 +57,14 @@ pub enum OrchestratorError {
     /// A limit makes no sense.
     #[error("{0}")]
     BadLimit(String),
+    /// A definition has a local step without code.
+    #[error("{definition} has the local command {command_type}, and no handler for it was given to `local`")]
+    NoLocalHandler {
+        /// The definition.
+        definition: DefinitionRef,
+        /// The command or undo that nobody handles.
+        command_type: String,
+    },
     /// No definition was registered.
     #[error("no definition is registered; call `register` before `start`")]
     NothingRegistered,
@@ -82,6 +93,7 @@ impl<S: Store + Outbox + History> Orchestrator<S> {
             bad_name: None,
             twice: None,
             retention: None,
+            local: None,
             ids: Arc::new(RandomIds),
         }
     }
@@ -128,6 +140,15 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         self
     }
 
+    /// Gives the code of the local steps: handlers that work in the transaction in which their saga moves.
+    pub fn local<H: Send + Sync + 'static>(self, service: Service<Local, H, S::Tx>) -> Self
+    where
+        S: RunIn,
+    {
+        let handling = Handling { store: self.store.clone(), handlers: service.into_handlers() };
+        OrchestratorBuilder { local: Some(Arc::new(handling)), ..self }
+    }
+
     /// Takes ids from another source than the machine's randomness; for simulations that repeat.
     pub fn ids(self, ids: Arc<dyn IdSource>) -> Self {
         OrchestratorBuilder { ids, ..self }
@@ -158,6 +179,7 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         if let Some(mistake) = self.limits.mistake(&self.registry) {
             return Err(OrchestratorError::BadLimit(mistake));
         }
+        self.check_local()?;
         self.store.register(&known).await?;
         if let Some((store, _)) = &self.retention {
             store.note_participants(&self.registry.participants()).await?;
@@ -168,6 +190,14 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         report_unknown(&*self.store, &known).await?;
         let admission = Admission::open(self.limits.clone(), &self.registry, &*self.store).await?;
         Ok(self.spawn(replies, known, admission))
+    }
+
+    fn check_local(&self) -> Result<(), OrchestratorError> {
+        let missing = |plan: &Plan| {
+            let command_type = local::missing(plan, self.local.as_ref())?;
+            Some(OrchestratorError::NoLocalHandler { definition: plan.reference().clone(), command_type })
+        };
+        self.registry.plans().find_map(missing).map_or(Ok(()), Err)
     }
 
     fn spawn(
@@ -182,6 +212,8 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         let relay =
             relay::start(self.store.clone(), self.transport.clone(), Some(undeliverable), &mut sending);
         let (inbox, arrivals) = mpsc::channel::<Arrival>(feed::INBOX_MAX);
+        let (local, sagas) = self.local.is_some().then(LocalWork::channel).unzip();
+        let local: LocalWork = local.unwrap_or_default();
         let batcher = Batcher {
             store: self.store.clone(),
             registry: self.registry.clone(),
@@ -189,8 +221,23 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
             ids: self.ids.clone(),
             relay: relay.clone(),
             waiting: waiting.clone(),
+            local: local.clone(),
             stopping: tasks.stopping(),
         };
+        if let (Some(steps), Some(sagas)) = (self.local, sagas) {
+            let worker = local::Worker {
+                steps,
+                store: self.store.clone(),
+                registry: self.registry.clone(),
+                replies: replies.clone(),
+                ids: self.ids.clone(),
+                relay: relay.clone(),
+                waiting: waiting.clone(),
+                inbox: inbox.downgrade(),
+                stopping: tasks.stopping(),
+            };
+            tasks.spawn(worker.run(sagas));
+        }
         tasks.spawn(batcher.run(arrivals));
         let feed =
             Feed { store: self.store.clone(), known, inbox: inbox.downgrade(), stopping: tasks.stopping() };
@@ -208,7 +255,7 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         let (store, registry, ids) = (self.store, self.registry, self.ids);
         let (intake, sending) = (Mutex::new(tasks), Mutex::new(sending));
         let inner =
-            Inner { store, registry, replies, ids, inbox, admission, relay, waiting, intake, sending };
+            Inner { store, registry, replies, ids, inbox, admission, relay, local, waiting, intake, sending };
         Orchestrator(Arc::new(inner))
     }
 }

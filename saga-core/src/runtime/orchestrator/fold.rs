@@ -10,7 +10,7 @@ use super::operate::OperateError;
 use crate::definition::{Plan, ScriptError};
 use crate::id::{Destination, StepName, Version};
 use crate::machine::{self, Applied, Effect, Event, Instance, Transition};
-use crate::message::{COMMAND_VALID, CommandMessage, NotificationMessage};
+use crate::message::{COMMAND_VALID, CommandMessage, Local, NotificationMessage, Participant};
 use crate::policy::Timestamp;
 use crate::port::{Change, Commit, IdSource, JournalEntry, OutboxRow, Start, TimerChange};
 
@@ -91,6 +91,8 @@ impl<'a> Fold<'a> {
 
     fn take(&mut self, effect: Effect) {
         match effect {
+            // Whoever stores this transition looks after its local steps, see `local`.
+            Effect::Send { destination, .. } if destination.as_str() == Local::NAME => {}
             Effect::Send { step, direction, attempt, destination, command_type, body, trace } => {
                 let saga = self.instance.id;
                 let reply_to = self.with.replies.clone();

@@ -7,6 +7,7 @@ mod builder;
 mod feed;
 mod fold;
 mod limits;
+mod local;
 mod operate;
 mod outcome;
 mod registry;
@@ -26,6 +27,7 @@ use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay::RelayHandle;
 use admission::Admission;
 use arrival::{Arrival, EventArrival, Source};
+use local::LocalWork;
 use outcome::Waiting;
 use registry::Registry;
 
@@ -57,6 +59,7 @@ struct Inner<S> {
     /// `None` if nothing is limited.
     admission: Option<Admission>,
     relay: RelayHandle,
+    local: LocalWork,
     waiting: Waiting,
     /// Two groups that stop one after the other: what takes work in, and the relay that sends what came of it.
     intake: Mutex<Tasks>,

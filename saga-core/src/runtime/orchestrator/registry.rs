@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::local::is_local;
 use crate::definition::{DefinitionRef, Plan, StepPlan};
 use crate::id::{Destination, ParticipantName};
 
@@ -44,7 +45,9 @@ impl Registry {
     /// Who takes the commands of each definition.
     pub(super) fn participants(&self) -> Vec<(DefinitionRef, Vec<ParticipantName>)> {
         let of_plan = |plan: &Arc<Plan>| {
-            let commands = plan.steps().iter().filter_map(StepPlan::command);
+            // Local steps have no fence rows.
+            let sending = plan.steps().iter().filter(|step| !is_local(step));
+            let commands = sending.filter_map(StepPlan::command);
             commands.map(|command| command.participant.clone()).collect()
         };
         self.plans.iter().map(|(reference, plan)| (reference.clone(), of_plan(plan))).collect()
@@ -53,7 +56,8 @@ impl Registry {
     /// Every destination that some step's messages go to.
     pub(super) fn destinations(&self) -> Vec<Destination> {
         let steps = self.plans().flat_map(Plan::steps);
-        let mut destinations: Vec<_> = steps.flat_map(StepPlan::destinations).collect();
+        let sending = steps.filter(|step| !is_local(step));
+        let mut destinations: Vec<_> = sending.flat_map(StepPlan::destinations).collect();
         destinations.sort();
         destinations.dedup();
         destinations

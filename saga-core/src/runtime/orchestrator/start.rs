@@ -10,7 +10,7 @@ use super::admission::Pass;
 use super::arrival::{Arrival, Begin, StartArrival, Started};
 use super::outcome::{SagaOutcome, SagaView};
 use super::{Busy, Inner, Orchestrator, fold};
-use crate::definition::{Saga, ScriptError};
+use crate::definition::{Plan, Saga, ScriptError};
 use crate::id::{BusinessKey, Direction, MessageId, SagaId};
 use crate::machine::{Instance, StateError};
 use crate::message::{Payload, PayloadError, TraceParent};
@@ -189,7 +189,8 @@ impl<S: StartIn + History> Orchestrator<S> {
         let with = fold::Folding { now, replies: &self.0.replies, ids: &*self.0.ids };
         let (commit, _) = fold::begin(&with, &begin)?;
         let committed = self.0.store.start_in(tx, &commit).await?;
-        Ok(StartedIn { handle: self.handle_of(Started::of(begin.id, committed)), _pass: pass })
+        let handle = self.handle_of(Started::of(begin.id, committed));
+        Ok(StartedIn { handle, plan: begin.plan, _pass: pass })
     }
 }
 
@@ -197,6 +198,7 @@ impl<S: StartIn + History> Orchestrator<S> {
 #[must_use = "call `committed` once the transaction has, so that the first command leaves at once"]
 pub struct StartedIn<S, T> {
     handle: SagaHandle<S, T>,
+    plan: Arc<Plan>,
     /// The saga is counted as under way while its transaction has yet to commit.
     _pass: Option<Pass>,
 }
@@ -209,7 +211,9 @@ impl<S, T> StartedIn<S, T> {
 
     /// Says that the transaction has committed: the first command leaves now.
     pub fn committed(self) -> SagaHandle<S, T> {
-        self.handle.inner.relay.wake();
+        let inner = &self.handle.inner;
+        inner.relay.wake();
+        inner.local.look_at(self.handle.id, Some(&self.plan));
         self.handle
     }
 }

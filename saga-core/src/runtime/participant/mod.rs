@@ -13,4 +13,5 @@ mod worker;
 
 pub use builder::{ParticipantBuilder, ParticipantError, Participating, participant};
 pub use handler::{External, Handle, Handled, Reply, Undo};
+pub(crate) use service::{Answered, Handlers};
 pub use service::{Service, service};

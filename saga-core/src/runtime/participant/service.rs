@@ -75,27 +75,27 @@ pub struct Service<P, H, Tx> {
 }
 
 /// A handler's answer, with its types erased.
-pub(super) enum Answered {
+pub(crate) enum Answered {
     Done(Payload),
     Refused(Payload),
 }
 
-pub(super) type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
-pub(super) type Work<Tx> =
+pub(crate) type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+pub(crate) type Work<Tx> =
     Box<dyn for<'a> Fn(&'a Payload, &'a mut Tx) -> Answering<'a, Answered> + Send + Sync>;
-pub(super) type Undoing<Tx> =
+pub(crate) type Undoing<Tx> =
     Box<dyn for<'a> Fn(&'a Payload, &'a Payload, &'a mut Tx) -> Answering<'a, ()> + Send + Sync>;
 
 /// An external handler, with its types erased.
-pub(super) trait Calling: Send + Sync {
+pub(crate) trait Calling: Send + Sync {
     fn call<'a>(&'a self, body: &'a Payload, key: MessageId) -> Answering<'a, Answered>;
     fn undo<'a>(&'a self, key: MessageId, did: &'a Recorded) -> Answering<'a, ()>;
 }
 
 /// The handlers of a service, with all types but the transaction's erased.
-pub(super) struct Handlers<Tx> {
-    pub(super) work: HashMap<&'static str, Work<Tx>>,
-    pub(super) undos: HashMap<&'static str, Undoing<Tx>>,
+pub(crate) struct Handlers<Tx> {
+    pub(crate) work: HashMap<&'static str, Work<Tx>>,
+    pub(crate) undos: HashMap<&'static str, Undoing<Tx>>,
     external: HashMap<&'static str, Arc<dyn Calling>>,
     external_undos: HashMap<&'static str, Arc<dyn Calling>>,
 }
@@ -170,7 +170,7 @@ impl<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static> Service<P, H,
         self
     }
 
-    pub(super) fn into_handlers(self) -> Handlers<Tx> {
+    pub(crate) fn into_handlers(self) -> Handlers<Tx> {
         let Service { work, undos, external, external_undos, .. } = self;
         Handlers { work, undos, external, external_undos }
     }

@@ -1,0 +1,322 @@
+//! Local steps over the store in memory: what they write is there exactly if their saga has moved.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use saga_core::machine::Status;
+use saga_core::memory::{MemoryStore, MemoryTransport, MemoryWorkTx, TokioClock};
+use saga_core::message::Fault;
+use saga_core::runtime::{
+    Handle, Handled, Orchestrator, OrchestratorError, Reply, SagaHandle, SagaOutcome, Service, Undo, service,
+};
+use saga_core::{
+    Command, Compensate, Definition, Local, Outcome, Retriable, Saga, Signal, Step, Undoes, saga,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+#[tokio::test(start_paused = true)]
+async fn its_work_is_done_with_the_sagas_move_and_its_reply_is_noted() {
+    let world = World::start(Mood::Well).await;
+    let saga = world.begin("A-7").await;
+    assert_eq!(world.until_ended(&saga).await, (Status::Completed, Some(3)));
+    assert_eq!(world.books.notes(), [("A-7".to_owned(), 2)], "noted, and stamped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_leaves_nothing_and_compensates() {
+    let world = World::start(Mood::Refuses).await;
+    let saga = world.begin("A-7").await;
+    assert_eq!(world.until_ended(&saga).await, (Status::Compensated, None));
+    assert_eq!((world.books.notes(), world.books.runs()), (vec![], (1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_a_panic_and_a_handler_that_hangs_leave_nothing_and_are_tried_again() {
+    for mood in [Mood::Fails(2), Mood::Panics(2), Mood::Hangs(2)] {
+        let world = World::start(mood).await;
+        let saga = world.begin("A-7").await;
+        assert_eq!(world.until_ended(&saga).await, (Status::Completed, Some(3)), "{mood:?}");
+        assert_eq!((world.books.notes().len(), world.books.runs()), (1, (3, 0)), "{mood:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_was_not_done_so_no_undo_is_run() {
+    for mood in [Mood::Fails(u32::MAX), Mood::Panics(u32::MAX)] {
+        let world = World::start(mood).await;
+        let saga = world.begin("A-7").await;
+        assert_eq!(world.until_ended(&saga).await.0, Status::Compensated, "{mood:?}");
+        assert_eq!((world.books.notes(), world.books.runs()), (vec![], (5, 0)), "{mood:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_is_undone_with_its_reply() {
+    let world = World::start(Mood::Well).await;
+    let saga = world.waiting("A-7").await;
+    assert_eq!(world.books.notes(), [("A-7".to_owned(), 1)]);
+    world.orchestrator.cancel(saga.id(), "enough").await.unwrap();
+    assert_eq!(world.until_ended(&saga).await.0, Status::Compensated);
+    assert_eq!((world.books.notes(), world.books.runs()), (vec![], (1, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_others_move_meanwhile_takes_the_work_back_with_its_transaction() {
+    let world = World::start(Mood::Waits).await;
+    let saga = world.begin("A-7").await;
+    world.books.entered.notified().await;
+    world.orchestrator.cancel(saga.id(), "enough").await.unwrap();
+    world.books.go.notify_waiters();
+    assert_eq!(world.until_ended(&saga).await.0, Status::Compensated);
+    assert_eq!((world.books.notes(), world.books.runs()), (vec![], (1, 0)), "it was never done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_in_it_has_done_nothing_and_the_next_one_does_it() {
+    let mut world = World::start(Mood::Hangs(1)).await;
+    let saga = world.begin("A-7").await.id();
+    world.books.entered.notified().await;
+    world.orchestrator = world.another().await;
+    let saga = world.orchestrator.handle::<Order>(saga);
+    assert_eq!(world.until_ended(&saga).await, (Status::Completed, Some(3)));
+    assert_eq!(world.books.notes(), [("A-7".to_owned(), 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_orchestrators_do_it_once() {
+    let world = World::start(Mood::Slow).await;
+    let other = world.another().await;
+    let mut sagas = Vec::new();
+    for number in 0..20 {
+        sagas.push(world.begin(&format!("order {number}")).await);
+    }
+    for saga in &sagas {
+        assert_eq!(world.until_ended(saga).await, (Status::Completed, Some(3)));
+    }
+    other.stop(Duration::from_secs(1)).await;
+    let notes = world.books.notes();
+    assert_eq!(notes.len(), 20);
+    assert!(notes.iter().all(|(_, times)| *times == 2), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_definition_whose_local_step_has_no_code_does_not_start() {
+    let store = Arc::new(MemoryStore::default());
+    let builder = || {
+        Orchestrator::builder(store.clone(), Arc::new(MemoryTransport::default()), "replies")
+            .register(&definition())
+    };
+    let missing = |started: Result<Orchestrator<MemoryStore>, _>| match started.err().unwrap() {
+        OrchestratorError::NoLocalHandler { command_type, .. } => command_type,
+        error => panic!("{error}"),
+    };
+    assert_eq!(missing(builder().start().await), "note");
+    let shared = || service::<Local, _, _>(Shared(Arc::default()));
+    assert_eq!(missing(builder().local(shared().handle::<Note>()).start().await), "erase");
+    assert!(builder().local(handlers(Arc::default())).start().await.is_ok());
+}
+
+macro_rules! commands {
+    ($($name:ident $type:literal $reply:ty;)+) => {
+        $(
+            #[derive(Serialize, Deserialize)]
+            struct $name { order: String }
+            impl Command for $name {
+                const TYPE: &'static str = $type;
+                type Participant = Local;
+                type Reply = $reply;
+                type Refusal = ();
+            }
+        )+
+    };
+}
+commands!(Note "note" u32; Erase "erase" (); Stamp "stamp" (););
+impl Undoes<Note> for Erase {}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Order {
+    name: String,
+    waits: bool,
+    stamp: Option<u32>,
+}
+impl Saga for Order {
+    const NAME: &'static str = "order";
+}
+
+impl Step<Order> for Note {
+    fn command(order: &Order) -> Self {
+        Note { order: order.name.clone() }
+    }
+
+    fn on_reply(order: &mut Order, stamp: u32) {
+        order.stamp = Some(stamp);
+    }
+}
+impl Compensate<Order> for Note {
+    type Undo = Erase;
+
+    fn undo(order: &Order, _: Outcome<u32>) -> Erase {
+        Erase { order: order.name.clone() }
+    }
+}
+impl Step<Order> for Stamp {
+    fn command(order: &Order) -> Self {
+        Stamp { order: order.name.clone() }
+    }
+}
+impl Retriable<Order> for Stamp {}
+
+#[derive(Serialize, Deserialize)]
+struct GoOn;
+impl Signal<Order> for GoOn {
+    const NAME: &'static str = "go-on";
+
+    fn deadline() -> Duration {
+        Duration::from_secs(3600)
+    }
+}
+
+fn definition() -> Definition<Order> {
+    saga(1).step::<Note>().wait::<GoOn>().when(|order: &Order| order.waits).pivot::<Stamp>().build().unwrap()
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Mood {
+    #[default]
+    Well,
+    Refuses,
+    Fails(u32),
+    Panics(u32),
+    Hangs(u32),
+    Waits,
+    Slow,
+}
+
+#[derive(Default)]
+struct Books {
+    mood: Mood,
+    notes: Mutex<BTreeMap<String, u32>>,
+    done: AtomicU32,
+    undone: AtomicU32,
+    entered: Notify,
+    go: Notify,
+}
+
+impl Books {
+    fn notes(&self) -> Vec<(String, u32)> {
+        self.notes.lock().unwrap().clone().into_iter().collect()
+    }
+
+    /// How often the note's handler and its undo were run.
+    fn runs(&self) -> (u32, u32) {
+        (self.done.load(Ordering::SeqCst), self.undone.load(Ordering::SeqCst))
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Books>);
+
+impl Shared {
+    fn count(&self, tx: &mut MemoryWorkTx, order: String) {
+        let books = self.0.clone();
+        tx.on_commit(move || *books.notes.lock().unwrap().entry(order).or_default() += 1);
+    }
+}
+
+impl Handle<Note, MemoryWorkTx> for Shared {
+    async fn handle(&self, command: Note, tx: &mut MemoryWorkTx) -> Handled<Note> {
+        self.count(tx, command.order);
+        let run = self.0.done.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.entered.notify_one();
+        match self.0.mood {
+            Mood::Refuses => return Ok(Reply::Refused(())),
+            Mood::Fails(times) if run <= times => return Err(Fault::temporary("not now")),
+            Mood::Panics(times) if run <= times => panic!("this handler panics"),
+            Mood::Hangs(times) if run <= times => std::future::pending().await,
+            Mood::Waits if run == 1 => self.0.go.notified().await,
+            Mood::Slow => tokio::time::sleep(Duration::from_millis(30)).await,
+            Mood::Well | Mood::Fails(_) | Mood::Panics(_) | Mood::Hangs(_) | Mood::Waits => {}
+        }
+        Ok(Reply::Done(3))
+    }
+}
+
+impl Undo<Note, Erase, MemoryWorkTx> for Shared {
+    async fn undo(&self, command: Erase, did: u32, tx: &mut MemoryWorkTx) -> Result<(), Fault> {
+        assert_eq!(did, 3);
+        self.0.undone.fetch_add(1, Ordering::SeqCst);
+        let books = self.0.clone();
+        tx.on_commit(move || {
+            books.notes.lock().unwrap().remove(&command.order);
+        });
+        Ok(())
+    }
+}
+
+impl Handle<Stamp, MemoryWorkTx> for Shared {
+    async fn handle(&self, command: Stamp, tx: &mut MemoryWorkTx) -> Handled<Stamp> {
+        self.count(tx, command.order);
+        Ok(Reply::Done(()))
+    }
+}
+
+fn handlers(books: Arc<Books>) -> Service<Local, Shared, MemoryWorkTx> {
+    service(Shared(books)).handle::<Note>().undo::<Note, Erase>().handle::<Stamp>()
+}
+
+struct World {
+    store: Arc<MemoryStore>,
+    transport: MemoryTransport,
+    books: Arc<Books>,
+    orchestrator: Orchestrator<MemoryStore>,
+}
+
+impl World {
+    async fn start(mood: Mood) -> Self {
+        let store = Arc::new(MemoryStore::new(Arc::new(TokioClock::default())));
+        let transport = MemoryTransport::default();
+        let books = Arc::new(Books { mood, ..Books::default() });
+        let orchestrator = orchestrator(&store, &transport, &books).await;
+        World { store, transport, books, orchestrator }
+    }
+
+    async fn another(&self) -> Orchestrator<MemoryStore> {
+        orchestrator(&self.store, &self.transport, &self.books).await
+    }
+
+    async fn begin(&self, name: &str) -> SagaHandle<MemoryStore, Order> {
+        let order = Order { name: name.into(), waits: false, stamp: None };
+        self.orchestrator.start(order).await.unwrap()
+    }
+
+    /// A saga that has done its note, and waits.
+    async fn waiting(&self, name: &str) -> SagaHandle<MemoryStore, Order> {
+        let order = Order { name: name.into(), waits: true, stamp: None };
+        let saga = self.orchestrator.start(order).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        saga
+    }
+
+    /// How a saga ends, and the stamp that its data then has.
+    async fn until_ended(&self, saga: &SagaHandle<MemoryStore, Order>) -> (Status, Option<u32>) {
+        match saga.outcome().await.unwrap() {
+            SagaOutcome::Completed(order) => (Status::Completed, order.stamp),
+            SagaOutcome::Compensated { data, .. } => (Status::Compensated, data.stamp),
+            SagaOutcome::Parked { reason } => panic!("it parks: {reason}"),
+        }
+    }
+}
+
+async fn orchestrator(
+    store: &Arc<MemoryStore>,
+    transport: &MemoryTransport,
+    books: &Arc<Books>,
+) -> Orchestrator<MemoryStore> {
+    let builder = Orchestrator::builder(store.clone(), Arc::new(transport.connect()), "replies");
+    builder.register(&definition()).local(handlers(books.clone())).start().await.unwrap()
+}
