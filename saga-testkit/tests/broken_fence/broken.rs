@@ -30,6 +30,7 @@ pub(crate) enum Flaw {
     DropsLargeReplies,
     ReadsBeforeItWaits,
     DoesNotWait,
+    HoldsWhatIsStarted,
     FailsWhenBusy,
     ForgetsRuns,
     NeverForgetsRuns,
@@ -154,6 +155,10 @@ impl Fence for BrokenFence {
     async fn begin(&self, keys: &[FenceKey]) -> Result<(BrokenTx, Vec<Option<FenceState>>), StoreError> {
         if self.open.fetch_add(1, Ordering::Relaxed) > 0 && self.has(Flaw::FailsWhenBusy) {
             return Err(StoreError::Unavailable("a deadlock".into()));
+        }
+        let has_started = || self.seen.lock().unwrap().values().any(|state| *state == FenceState::Started);
+        if self.has(Flaw::HoldsWhatIsStarted) && has_started() {
+            std::future::pending::<()>().await;
         }
         let keys: Vec<FenceKey> = keys.iter().map(|key| self.spoiled_key(key)).collect();
         let early: Vec<_> = keys.iter().map(|key| self.seen.lock().unwrap().get(key).cloned()).collect();

@@ -16,6 +16,7 @@ found! { saga_testkit::suite::fence, crate::broken::Broken::new;
         an_external_call_is_begun_before_it_is_made_and_recorded_after_it: "begun on record",
         a_call_that_lands_after_its_undo_is_undone_once_more: "the undo is on record",
         a_participant_that_stops_waits_for_its_calls: "its reply is on record",
+        a_call_that_somebody_began_is_made_again_or_undone: "the answer to one that was begun",
     }
     LeavesPlaceholders {
         a_key_without_an_outcome_leaves_no_row: "no row without an outcome",
@@ -52,6 +53,9 @@ found! { saga_testkit::suite::fence, crate::broken::Broken::new;
     }
     DoesNotWait {
         a_second_copy_waits_and_sees_what_the_first_recorded: "runs beside the first",
+    }
+    HoldsWhatIsStarted {
+        a_slow_call_holds_back_no_other_command: "the gateway is called",
     }
     FailsWhenBusy {
         transactions_over_the_same_keys_do_not_deadlock: "beginning",

@@ -93,7 +93,7 @@ pub async fn a_call_that_somebody_began_is_made_again_or_undone<H: Harness>(
         commit(&fence, tx, &stage.key, Some(FenceState::Started)).await;
         stage.gateway.answers.add_permits(1);
         stage.send(direction).await;
-        assert_eq!(stage.answer().await, (direction, answer));
+        assert_eq!(stage.answer().await, (direction, answer), "the answer to one that was begun");
     }
     assert_eq!(stage.gateway.counts(), (1, 1), "calls and undos");
     Ok(())
