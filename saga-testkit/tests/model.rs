@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use saga_core::{
-    Command, Compensate, CompensateEach, DefinitionError, Each, Notification, Outcome, Participant, Pause,
-    Retriable, Saga, Signal, Step, Undoes, saga,
+    Command, Compensate, CompensateEach, DefinitionError, Each, Local, Notification, Outcome, Participant,
+    Pause, Retriable, Saga, Signal, Step, Undoes, saga,
 };
+use saga_testkit::explore::explore;
 use saga_testkit::story::given;
 use serde::{Deserialize, Serialize};
 
@@ -382,6 +383,64 @@ fn stories_of_signals_can_fail() {
     for (said, expected) in failures {
         assert!(said.starts_with(expected), "{said}");
     }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct NoteOrder {
+    amount: u32,
+}
+
+impl Command for NoteOrder {
+    const TYPE: &'static str = "orders.note.v1";
+    type Participant = Local;
+    type Reply = u64;
+    type Refusal = String;
+}
+
+impl Step<PlaceOrder> for NoteOrder {
+    fn command(order: &PlaceOrder) -> Self {
+        NoteOrder { amount: order.amount }
+    }
+}
+
+impl Compensate<PlaceOrder> for NoteOrder {
+    type Undo = EraseNote;
+
+    fn undo(_: &PlaceOrder, did: Outcome<u64>) -> EraseNote {
+        EraseNote { note: if let Outcome::Done(note) = did { note } else { 0 } }
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct EraseNote {
+    note: u64,
+}
+
+impl Command for EraseNote {
+    const TYPE: &'static str = "orders.erase-note.v1";
+    type Participant = Local;
+    type Reply = ();
+    type Refusal = ();
+}
+
+impl Undoes<NoteOrder> for EraseNote {}
+
+#[test]
+fn local_steps() -> Result<(), DefinitionError> {
+    let definition = saga(1).step::<NoteOrder>().pivot::<CapturePayment>().build()?;
+
+    given(&definition, PlaceOrder::of(30))
+        .expect::<NoteOrder>()
+        .equal_to(NoteOrder { amount: 30 })
+        .reply(7)
+        .expect::<CapturePayment>()
+        .refuse("no funds".into())
+        .expect_undo::<NoteOrder>()
+        .equal_to(EraseNote { note: 7 })
+        .undone()
+        .expect_compensated();
+    explore(&definition).run().assert_ok();
+    Ok(())
 }
 
 #[test]
