@@ -28,7 +28,7 @@
 
 use std::fmt::Write as _;
 
-use crate::definition::{Plan, Role, StepPlan, Work};
+use crate::definition::{CommandPlan, Plan, Role, StepPlan, Work};
 use crate::id::Direction;
 use crate::machine::{Instance, StepRecord, StepState};
 
@@ -189,6 +189,9 @@ fn boxes(plan: &Plan, place: usize, records: &[StepRecord]) -> Vec<Node> {
 fn planned(step: &StepPlan) -> Vec<String> {
     let mut lines = vec![step.name.to_string()];
     lines.push(match &step.work {
+        Work::Command(CommandPlan { participant, sub_saga: Some(saga), .. }) => {
+            format!("{participant} runs the saga {saga}")
+        }
         Work::Command(command) => command.participant.to_string(),
         Work::Notification(notification) => {
             let topics: Vec<&str> = notification.topics.iter().map(|topic| topic.as_str()).collect();
@@ -200,6 +203,7 @@ fn planned(step: &StepPlan) -> Vec<String> {
     lines.extend(step.items_at_once.map(|width| format!("for each item, {width} at once")));
     lines.extend(step.conditional.then(|| "if its condition holds".into()));
     match &step.role {
+        Role::Compensatable(_) if step.sub_saga().is_some() => lines.push("undo: compensates it".into()),
         Role::Compensatable(undo) => lines.push(format!("undo: {}", undo.command_type)),
         Role::Pivot | Role::Retriable => lines.push(step.role.as_str().into()),
         Role::NothingToUndo => {}

@@ -24,6 +24,16 @@ impl SagaId {
     pub const fn as_uuid(&self) -> Uuid {
         self.0
     }
+
+    /// The id of the saga that the step `step` of this one runs: derived, so that asking twice names one child.
+    ///
+    /// It begins with the same instant, so that lists, which go by id, have it near its parent.
+    pub fn child(&self, step: &StepName) -> SagaId {
+        let mut bytes = Uuid::new_v5(&self.0, format!("child:{step}").as_bytes()).into_bytes();
+        bytes[..INSTANT_BYTES].copy_from_slice(&self.0.as_bytes()[..INSTANT_BYTES]);
+        let id = uuid::Builder::from_bytes(bytes).with_version(uuid::Version::SortRand);
+        SagaId(id.into_uuid())
+    }
 }
 
 impl fmt::Display for SagaId {
@@ -99,6 +109,11 @@ impl MessageId {
     /// The id of the answer to that command.
     pub fn reply(saga: SagaId, step: &StepName, direction: Direction) -> Self {
         MessageId(Uuid::new_v5(&saga.0, format!("reply:{direction}:{step}").as_bytes()))
+    }
+
+    /// The id of the message that releases what `step` runs.
+    pub fn release(saga: SagaId, step: &StepName) -> Self {
+        MessageId(Uuid::new_v5(&saga.0, format!("release:{step}").as_bytes()))
     }
 
     /// The id of the notice that sagas have ended of which this is the first.
@@ -281,6 +296,9 @@ impl fmt::Display for BusinessKey {
 /// How many transitions a saga has made. Compare-and-set on it keeps two workers from moving one saga.
 pub type Version = u64;
 
+/// A UUIDv7 begins with the milliseconds since 1970.
+const INSTANT_BYTES: usize = 6;
+
 /// Kafka allows 249 bytes for a topic and AMQP 255 for a queue; with room for a suffix such as `.dead`.
 const NAME_LENGTH_MAX: usize = 120;
 
@@ -303,6 +321,17 @@ mod tests {
             id(Direction::Do),
             MessageId::command(SagaId::from_uuid(Uuid::from_u128(8)), &step, Direction::Do)
         );
+    }
+
+    #[test]
+    fn a_child_has_one_id_beside_that_of_its_parent() {
+        let parent = SagaId::from_uuid(Uuid::from_u128(0x0190_1234_5678_7000_8000_0000_0000_0001));
+        let step = StepName::new("ship#lamp").unwrap();
+        let child = parent.child(&step);
+        assert_eq!(child, parent.child(&step));
+        assert_ne!(child, parent.child(&StepName::new("ship#pen").unwrap()));
+        assert_eq!(child.as_uuid().get_version_num(), 7);
+        assert_eq!(child.as_uuid().as_bytes()[..6], parent.as_uuid().as_bytes()[..6]);
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub mod replay;
 pub mod runtime;
 
 pub use definition::{
-    Compensate, CompensateEach, Definition, DefinitionError, Each, NothingToUndo, Notification, Outcome,
-    Pause, Retriable, RetriableEach, Saga, Signal, Step, saga,
+    Compensate, CompensateEach, Definition, DefinitionError, Each, NotRun, NothingToUndo, Notification,
+    Outcome, Pause, Retriable, RetriableEach, Run, Saga, Signal, Step, SubSaga, TakeBack, saga,
 };
 pub use message::{Command, Local, Participant, Undoes};

@@ -13,19 +13,23 @@ CREATE TABLE saga.definition (
 
 -- One row a saga, written by every transition: narrow, and with room on its page for the next version of the row.
 CREATE TABLE saga.instance (
-    id         uuid        CONSTRAINT instance_pkey PRIMARY KEY,
-    version    bigint      NOT NULL,
-    started_at timestamptz NOT NULL DEFAULT statement_timestamp(),
-    moved_at   timestamptz NOT NULL DEFAULT statement_timestamp(),
-    definition integer     NOT NULL,
-    status     text        NOT NULL,
-    state      bytea       NOT NULL,
-    data       bytea       NOT NULL,
-    parked     text,
+    id          uuid        CONSTRAINT instance_pkey PRIMARY KEY,
+    version     bigint      NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT statement_timestamp(),
+    moved_at    timestamptz NOT NULL DEFAULT statement_timestamp(),
+    definition  integer     NOT NULL,
+    status      text        NOT NULL,
+    state       bytea       NOT NULL,
+    data        bytea       NOT NULL,
+    parked      text,
+    parent      uuid,
+    parent_step text,
     CONSTRAINT instance_version_positive CHECK (version >= 1),
     CONSTRAINT instance_status_known
-        CHECK (status IN ('running', 'compensating', 'parked', 'completed', 'compensated')),
+        CHECK (status IN ('running', 'compensating', 'provisional', 'parked', 'completed', 'compensated')),
     CONSTRAINT instance_parked_has_reason CHECK ((status = 'parked') = (parked IS NOT NULL)),
+    CONSTRAINT instance_parent_has_step CHECK ((parent IS NULL) = (parent_step IS NULL)),
+    CONSTRAINT instance_parent_step_length CHECK (octet_length(parent_step) BETWEEN 1 AND 120),
     CONSTRAINT instance_state_size CHECK (octet_length(state) <= 16777216),
     CONSTRAINT instance_data_size CHECK (octet_length(data) <= 16777216)
 ) WITH (
@@ -36,7 +40,10 @@ CREATE TABLE saga.instance (
 
 -- Touched when a saga starts, ends, parks or turns round; not by the transitions in between, which stay HOT.
 CREATE INDEX instance_unfinished ON saga.instance (status, id, definition)
-    WHERE status IN ('running', 'compensating', 'parked');
+    WHERE status IN ('running', 'compensating', 'provisional', 'parked');
+
+-- The sagas that the steps of another one have run. The parent may be in another database.
+CREATE INDEX instance_parent ON saga.instance (parent, id) WHERE parent IS NOT NULL;
 
 -- What the business calls a saga. Outlives the saga, so that a key is never used twice.
 CREATE TABLE saga.business_key (

@@ -35,9 +35,12 @@ CREATE TABLE saga.archive (
     status      text        NOT NULL,
     state       bytea       NOT NULL,
     data        bytea       NOT NULL,
+    parent      uuid,
+    parent_step text,
     journal     saga.archived_line[] NOT NULL,
     CONSTRAINT archive_status_ended CHECK (status IN ('completed', 'compensated'))
 );
+CREATE INDEX archive_parent ON saga.archive (parent, id) WHERE parent IS NOT NULL;
 
 -- When it was last said that the row's saga has ended.
 ALTER TABLE saga.fence ADD COLUMN ended_at timestamptz;

@@ -32,7 +32,8 @@ pub(crate) fn bind_commits(statement: Statement, lease: Duration, commits: &[&Co
     let statement = bind_starts(statement, commits);
     let statement = bind_journal(statement, commits);
     let statement = bind_outbox(statement, commits);
-    bind_timers(statement, commits)
+    let statement = bind_timers(statement, commits);
+    bind_parents(statement, commits)
 }
 
 /// Binds `$2..` of [`WHY_NOT_STORED`](crate::table::commit::WHY_NOT_STORED).
@@ -70,6 +71,13 @@ fn bind_starts(statement: Statement, commits: &[&Commit]) -> Statement {
         .bind(starts().map(|(_, start)| start.definition.fingerprint.as_uuid()).bind_iter())
         .bind(starts().map(|(_, start)| key(start)).bind_iter())
         .bind(starts().map(|(_, start)| start.input).bind_iter())
+}
+
+fn bind_parents(statement: Statement, commits: &[&Commit]) -> Statement {
+    let parents = || commits.iter().filter_map(|commit| start(commit)).map(|start| start.parent.as_ref());
+    statement
+        .bind(parents().map(|parent| parent.map(|(saga, _)| saga.as_uuid())).bind_iter())
+        .bind(parents().map(|parent| parent.map(|(_, step)| step.as_str())).bind_iter())
 }
 
 fn bind_journal(statement: Statement, commits: &[&Commit]) -> Statement {

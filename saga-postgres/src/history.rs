@@ -16,7 +16,9 @@ use uuid::Uuid;
 
 use crate::error::{Failure, without_effect};
 use crate::outbox::read_backlog;
-use crate::row::{micros, micros_ago, read, read_count, read_definition, read_saga, read_status, read_time};
+use crate::row::{
+    micros, micros_ago, read, read_count, read_definition, read_name, read_saga, read_status, read_time,
+};
 use crate::store::{PgStore, read_stored};
 use crate::table::instance::{HEALTH, HOLDER, LIST, SHOW, WORKLOAD};
 
@@ -41,9 +43,9 @@ impl History for PgStore {
     }
 
     async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError> {
-        let statement = self.database.statement(SHOW).bind(saga.as_uuid());
+        let statement = self.database.statement(SHOW).bind(saga.as_uuid()).bind(PAGE_MAX as i64);
         let rows = self.database.fetch(statement).await.map_err(without_effect)?;
-        Ok(rows.first().map(read_details).transpose()?)
+        Ok(read_details(saga, &rows)?)
     }
 
     async fn workload(&self) -> Result<Workload, StoreError> {
@@ -83,6 +85,7 @@ fn read_summary(row: &PgRow) -> Result<SagaSummary, Failure> {
         id: read_saga(row, "id")?,
         definition: read_definition(row)?,
         key: key.map_err(|error| Failure::Permanent(error.to_string()))?,
+        parent: read_parent(row)?,
         status: read_status(row)?,
         version: read_count(row, "version")?,
         parked: read(row, "parked")?,
@@ -91,11 +94,24 @@ fn read_summary(row: &PgRow) -> Result<SagaSummary, Failure> {
     })
 }
 
-fn read_details(row: &PgRow) -> Result<SagaDetails, Failure> {
+fn read_parent(row: &PgRow) -> Result<Option<(SagaId, StepName)>, Failure> {
+    match read::<Option<Uuid>>(row, "parent")? {
+        Some(parent) => Ok(Some((SagaId::from_uuid(parent), read_name(row, "parent_step")?))),
+        None => Ok(None),
+    }
+}
+
+/// The saga in the first row, if it is the one that was asked for, and its children in the others.
+fn read_details(saga: SagaId, rows: &[PgRow]) -> Result<Option<SagaDetails>, Failure> {
+    let Some((row, children)) = rows.split_first() else { return Ok(None) };
     let summary = read_summary(row)?;
-    let stored = read_stored(row, summary.id)?;
+    if summary.id != saga {
+        return Ok(None);
+    }
+    let stored = read_stored(row, saga)?;
     let journal = read::<Vec<JournalRow>>(row, "journal")?.into_iter().map(journal_line).collect();
-    Ok(SagaDetails { summary, stored, journal })
+    let children = children.iter().map(read_summary).collect::<Result<_, _>>()?;
+    Ok(Some(SagaDetails { summary, stored, journal, children }))
 }
 
 /// Version, event, now, decision, at, writer.

@@ -27,6 +27,8 @@ const ILLEGAL: &[(&str, &str)] = &[
     ("instance_parked_has_reason", "UPDATE instance SET parked = 'why'"),
     ("instance_ended_has_time", "UPDATE instance SET ended_at = now()"),
     ("instance_ended_has_time", "UPDATE instance SET status = 'completed'"),
+    ("instance_parent_has_step", "UPDATE instance SET parent = :other"),
+    ("instance_parent_step_length", "UPDATE instance SET parent = :other, parent_step = ''"),
     ("instance_state_size", "UPDATE instance SET state = :large"),
     ("instance_data_size", "UPDATE instance SET data = :large"),
     ("business_key_pkey", "INSERT INTO business_key VALUES ('a', 'k', :other, :id)"),
@@ -76,7 +78,7 @@ INSERT INTO timer VALUES (:id, 's', now(), 1, 1, 'do');
 INSERT INTO held VALUES (:id, :id, now(), :id, 'd', :id, '', '');
 INSERT INTO outbox (id, claimed, due_at, message, key, destination, headers, body) VALUES (:id, true, now(), :id, :id, 'd', '', '');
 INSERT INTO outbox_dead VALUES (:id, now(), now(), :id, :id, 0, 'd', '', '', 'r');
-INSERT INTO archive VALUES (:id, 1, now(), now(), now(), 1, 'completed', '', '', '{}');
+INSERT INTO archive VALUES (:id, 1, now(), now(), now(), 1, 'completed', '', '', NULL, NULL, '{}');
 INSERT INTO fence (saga, step, participant, state, payload) VALUES (:id, 's', 'p', 'applied', '');
 INSERT INTO fence_run (saga, step, participant) VALUES (:id, 's', 'p');
 ";

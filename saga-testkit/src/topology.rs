@@ -10,6 +10,8 @@
 //! assert_eq!(topology.definition::<5>().plan().steps().len(), 5);
 //! ```
 
+mod errand;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -20,6 +22,9 @@ use saga_core::{
     Pause, Retriable, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::explore::{Explorer, explore};
+pub use errand::Errand;
 
 /// A part of a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +43,10 @@ pub enum Part {
     Loop,
     /// Two to four steps at once.
     Group(usize),
+    /// A step that runs another saga.
+    Run(Errand),
+    /// A step, and one that runs another saga, at once.
+    Beside(Errand),
     /// The pivot, asked for ever.
     Pivot,
     /// The pivot, closed when its attempts are spent.
@@ -93,6 +102,16 @@ impl Topology {
         }
         draft.build(self.deadline)
     }
+
+    /// An exploration of the saga, and of those that its steps run.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`definition`](Topology::definition).
+    #[track_caller]
+    pub fn explorer<const ATTEMPTS: u32>(&self) -> Explorer<Diary, ()> {
+        errand::added::<ATTEMPTS>(explore(&self.definition::<ATTEMPTS>()))
+    }
 }
 
 impl fmt::Display for Topology {
@@ -110,7 +129,7 @@ impl Part {
             Part::Group(width) => width,
             Part::ThenBoth => 2,
             Part::Step | Part::Check | Part::Wait | Part::Notify | Part::Pause | Part::Loop => 1,
-            Part::Pivot | Part::ClosedPivot | Part::Then => 1,
+            Part::Pivot | Part::ClosedPivot | Part::Then | Part::Run(_) | Part::Beside(_) => 1,
         }
     }
 }
@@ -125,6 +144,8 @@ impl fmt::Display for Part {
             Part::Pause => write!(f, "pause"),
             Part::Loop => write!(f, "loop"),
             Part::Group(width) => write!(f, "group of {width}"),
+            Part::Run(errand) => write!(f, "run of {errand}"),
+            Part::Beside(errand) => write!(f, "step beside a run of {errand}"),
             Part::Pivot => write!(f, "pivot"),
             Part::ClosedPivot => write!(f, "pivot that is closed"),
             Part::Then => write!(f, "then"),
@@ -339,6 +360,10 @@ impl Draft {
             (Draft::Before(saga), Part::Group(width)) => {
                 Draft::Before(group::<ATTEMPTS>(saga, number, width))
             }
+            (Draft::Before(saga), Part::Run(errand)) => Draft::Before(errand::run(saga, errand)),
+            (Draft::Before(saga), Part::Beside(errand)) => {
+                Draft::Before(beside::<ATTEMPTS>(saga, number, errand))
+            }
             (Draft::Before(saga), Part::Pivot) => Draft::After(saga.pivot::<Turn<false, ATTEMPTS>>()),
             (Draft::Before(saga), Part::ClosedPivot) => Draft::After(saga.pivot::<Turn<true, ATTEMPTS>>()),
             (Draft::After(saga), Part::Then) => Draft::After(then::<ATTEMPTS>(saga, number)),
@@ -381,6 +406,10 @@ macro_rules! with_number {
 
 fn step<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
     with_number!(number, N => saga.step::<Work<N, ATTEMPTS>>())
+}
+
+fn beside<const ATTEMPTS: u32>(saga: Before, number: usize, errand: Errand) -> Before {
+    with_number!(number, N => errand::beside::<Work<N, ATTEMPTS>>(saga, errand))
 }
 
 fn check<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {

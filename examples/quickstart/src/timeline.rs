@@ -24,6 +24,6 @@ fn ending(status: Status) -> &'static str {
         Status::Completed => "completed: every effect stands",
         Status::Compensated => "compensated: nothing stands that was to be undone",
         Status::Parked => "parked: a human is needed",
-        Status::Running | Status::Compensating => "still under way",
+        Status::Running | Status::Compensating | Status::Provisional => "still under way",
     }
 }

@@ -12,7 +12,7 @@ use super::plan::{CommandPlan, NotificationPlan, Role, StepPlan, UndoPlan, Work}
 use super::script::StepCode;
 use super::signal::Signal;
 use super::step::{Compensate, Saga, Step};
-use crate::id::{CommandType, Destination, NameError, ParticipantName, StepName};
+use crate::id::{CommandType, Destination, NameError, ParticipantName, SagaName, StepName};
 use crate::message::{Command, Participant};
 use crate::policy::{Retry, deadline_mistake};
 
@@ -65,10 +65,27 @@ pub(super) struct Draft {
 }
 
 enum DraftWork {
-    Command { participant: &'static str, command_type: &'static str, retry: Retry },
-    Notification { notification_type: &'static str, topics: &'static [&'static str] },
-    Signal { deadline: Duration },
+    Command {
+        participant: &'static str,
+        command_type: &'static str,
+        retry: Retry,
+        sub_saga: Option<&'static str>,
+    },
+    Notification {
+        notification_type: &'static str,
+        topics: &'static [&'static str],
+    },
+    Signal {
+        deadline: Duration,
+    },
     Pause,
+}
+
+impl DraftWork {
+    fn command<T: Command>(retry: Retry) -> Self {
+        let (participant, command_type, sub_saga) = (T::Participant::NAME, T::TYPE, T::SUB_SAGA);
+        DraftWork::Command { participant, command_type, retry, sub_saga }
+    }
 }
 
 pub(super) enum DraftRole {
@@ -80,14 +97,12 @@ pub(super) enum DraftRole {
 
 impl Draft {
     pub(super) fn of<S: Saga, T: Step<S>>(role: DraftRole) -> Self {
-        let (participant, command_type) = (T::Participant::NAME, <T as Command>::TYPE);
-        let work = DraftWork::Command { participant, command_type, retry: T::retry() };
+        let work = DraftWork::command::<T>(T::retry());
         Draft { name: <T as Step<S>>::NAME, work, role, items_at_once: None }
     }
 
     pub(super) fn each<S: Saga, T: Each<S>>(role: DraftRole) -> Self {
-        let (participant, command_type) = (T::Participant::NAME, <T as Command>::TYPE);
-        let work = DraftWork::Command { participant, command_type, retry: T::retry() };
+        let work = DraftWork::command::<T>(T::retry());
         Draft { name: <T as Each<S>>::NAME, work, role, items_at_once: Some(T::AT_ONCE) }
     }
 
@@ -150,11 +165,12 @@ impl Draft {
 
     fn finish_work(&self) -> Result<Work, DefinitionError> {
         match self.work {
-            DraftWork::Command { participant, command_type, retry } => {
+            DraftWork::Command { participant, command_type, retry, sub_saga } => {
                 self.check_retry(retry, matches!(self.role, DraftRole::Pivot))?;
                 let participant = ParticipantName::new(participant).map_err(|error| self.bad_name(error))?;
                 let command_type = CommandType::new(command_type).map_err(|error| self.bad_name(error))?;
-                Ok(Work::Command(CommandPlan { participant, command_type, retry }))
+                let sub_saga = self.finish_sub_saga(sub_saga)?;
+                Ok(Work::Command(CommandPlan { participant, command_type, retry, sub_saga }))
             }
             DraftWork::Notification { notification_type, topics } => {
                 self.finish_notification(notification_type, topics)
@@ -164,6 +180,18 @@ impl Draft {
                 None => Ok(Work::Signal { deadline }),
             },
             DraftWork::Pause => Ok(Work::Pause),
+        }
+    }
+
+    fn finish_sub_saga(&self, name: Option<&str>) -> Result<Option<SagaName>, DefinitionError> {
+        match (name, &self.role) {
+            (None, _) => Ok(None),
+            (Some(name), DraftRole::Compensatable { .. }) => {
+                SagaName::new(name).map(Some).map_err(|error| self.bad_name(error))
+            }
+            (Some(_), DraftRole::NothingToUndo | DraftRole::Pivot | DraftRole::Retriable) => {
+                Err(DefinitionError::SubSagaMisplaced { step: self.name })
+            }
         }
     }
 
@@ -201,7 +229,10 @@ pub(super) fn canonical(steps: &[StepPlan], groups: &[Range<usize>]) -> String {
         let each = if step.items_at_once.is_some() { " each" } else { "" };
         let when = if step.conditional { " when" } else { "" };
         let work = match &step.work {
-            Work::Command(command) => format!("{} {}", command.participant, command.command_type),
+            Work::Command(command) => {
+                let runs = if command.sub_saga.is_some() { " runs" } else { "" };
+                format!("{}{runs} {}", command.participant, command.command_type)
+            }
             Work::Notification(told) => format!("notification {}", told.notification_type),
             Work::Signal { .. } => "signal".to_owned(),
             Work::Pause => "pause".to_owned(),

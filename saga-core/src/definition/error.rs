@@ -52,6 +52,14 @@ pub enum DefinitionError {
         /// How many there may be.
         limit: usize,
     },
+    /// A saga is run where it could not be taken back.
+    #[error(
+        "step {step:?} runs a saga, so it stands before the pivot as one that can be undone: `.step`, `.parallel` or `.for_each`"
+    )]
+    SubSagaMisplaced {
+        /// The step.
+        step: &'static str,
+    },
     /// A notification goes nowhere, or to too many.
     #[error("step {step:?} notifies {count} topics; it may be from 1 to {limit}")]
     BadTopics {

@@ -14,6 +14,7 @@ mod reference;
 mod script;
 mod signal;
 mod step;
+mod sub_saga;
 
 pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, RetriableGroup, Reversible, saga};
 pub use draft::Steps;
@@ -28,3 +29,4 @@ pub use script::ScriptError;
 pub(crate) use script::{At, Page};
 pub use signal::Signal;
 pub use step::{Compensate, NothingToUndo, Outcome, Retriable, Saga, Step};
+pub use sub_saga::{NotRun, Run, SubSaga, TakeBack};

@@ -10,7 +10,7 @@ use super::draft::canonical;
 use super::items::ITEM_MARK;
 use super::script::Script;
 use super::{DefinitionRef, Page, Saga, ScriptError};
-use crate::id::{CommandType, Destination, ParticipantName, StepName};
+use crate::id::{CommandType, Destination, ParticipantName, SagaName, StepName};
 use crate::message::{Local, Participant, Payload};
 use crate::policy::Retry;
 
@@ -78,6 +78,11 @@ impl Plan {
     /// A line for each group; `&` stands between the steps of one. Retry options may change, so they are left out.
     pub fn graph(&self) -> String {
         canonical(&self.steps, &self.groups)
+    }
+
+    /// Whether a saga may run this one as a step: it has no pivot, so it can be taken back until its end.
+    pub fn can_be_sub_saga(&self) -> bool {
+        !self.steps.iter().any(|step| matches!(step.role, Role::Pivot))
     }
 
     /// The place of the step `name`.
@@ -165,6 +170,8 @@ pub struct CommandPlan {
     pub command_type: CommandType,
     /// How it is retried.
     pub retry: Retry,
+    /// The saga that it runs, if it runs one.
+    pub sub_saga: Option<SagaName>,
 }
 
 /// The notification of a step.
@@ -193,6 +200,11 @@ impl StepPlan {
     pub fn is_item(&self, name: &StepName) -> bool {
         let rest = name.as_str().strip_prefix(self.name.as_str());
         self.items_at_once.is_some() && rest.is_some_and(|rest| rest.starts_with(ITEM_MARK))
+    }
+
+    /// The saga that the step runs, if it runs one.
+    pub fn sub_saga(&self) -> Option<&SagaName> {
+        self.command().and_then(|command| command.sub_saga.as_ref())
     }
 
     /// The step's command, if it sends one.

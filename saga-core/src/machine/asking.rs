@@ -12,14 +12,14 @@ use crate::message::Payload;
 use crate::policy::Retry;
 
 impl<'a> Turn<'a> {
-    /// Enters the next group that has something to do, from `group` on. Without one the saga is complete.
+    /// Enters the next group that has something to do, from `group` on. Without one the saga is through.
     pub(super) fn enter(&mut self, group: usize) -> Result<Next, ScriptError> {
         for group in &self.plan.groups()[group..] {
             if self.enter_group(group.clone())? {
                 return Ok(Next::Forward);
             }
         }
-        Ok(Next::Completed)
+        Ok(self.through())
     }
 
     /// Sends the commands of a group for the first time. False if all its steps are skipped.
@@ -138,9 +138,11 @@ impl<'a> Turn<'a> {
     /// Sends the command along with its close: the participant has begun a call, and whoever made it may have given up.
     /// With the command somebody makes it, and what comes of it is final.
     pub(super) fn send_along(&mut self, awaited: &Awaited) -> Result<(), ScriptError> {
-        match self.step(awaited.place).command() {
-            Some(command) => self.send_command(awaited.place, command, Direction::Do, awaited.asked.attempt),
-            None => Ok(()),
+        match (self.step(awaited.place).command(), awaited.direction) {
+            (Some(command), Direction::Close) => {
+                self.send_command(awaited.place, command, Direction::Do, awaited.asked.attempt)
+            }
+            (Some(_), Direction::Do | Direction::Undo) | (None, _) => Ok(()),
         }
     }
 
@@ -212,11 +214,22 @@ impl<'a> Turn<'a> {
 
     /// Waits before the next attempt, because the present one was answered with a fault.
     pub(super) fn back_off(&mut self, awaited: &Awaited) {
-        let asked = Try { waiting: Waiting::Backoff, ..awaited.asked };
+        self.pause(awaited, awaited.asked.first, awaited.asked.made());
+    }
+
+    /// Waits before asking again, because the work is under way. The other side is alive, so this attempt counts for
+    /// nothing: only the step's deadline ends the waiting. The pauses grow with all that were made.
+    pub(super) fn ask_later(&mut self, awaited: &Awaited) {
+        let attempt = awaited.asked.attempt;
+        self.pause(awaited, attempt.saturating_add(1), attempt);
+    }
+
+    fn pause(&mut self, awaited: &Awaited, first: u32, attempts: u32) {
+        let asked = Try { first, waiting: Waiting::Backoff, ..awaited.asked };
         if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {
             self.set(awaited.place, state);
         }
-        let pause = self.retry(awaited.place, awaited.direction).backoff.delay(asked.made(), self.seed());
+        let pause = self.retry(awaited.place, awaited.direction).backoff.delay(attempts, self.seed());
         self.arm(awaited.place, awaited.direction, &asked, pause);
     }
 

@@ -19,7 +19,11 @@ pub struct Compensating {
 impl Compensating {
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match event {
-            Event::Started { .. } => Err(TransitionError::StartedTwice.into()),
+            Event::Started { .. } | Event::StartedBy { .. } => Err(TransitionError::StartedTwice.into()),
+            Event::Asked { direction, attempt, reply_to } => {
+                turn.asked(*direction, *attempt, reply_to).and_then(|()| Err(turn.noted()))
+            }
+            Event::Released => turn.released().and_then(|()| Err(turn.noted())),
             Event::Replied { step, direction, attempt, answer } => {
                 let awaited = turn.accept(step, *direction, *attempt, answer)?;
                 self.answered(turn, &awaited, answer)
@@ -51,12 +55,16 @@ impl Compensating {
             }
             Answer::Running => {
                 turn.send_along(awaited)?;
-                self.wait(turn, awaited)
+                turn.ask_later(awaited);
+                Ok(self.waiting(turn, awaited))
             }
             Answer::Fault(fault) => match fault.kind {
                 FaultKind::Permanent => Err(Halt::Park(running::fault_reason(turn, awaited, fault))),
                 FaultKind::Temporary if turn.is_spent(awaited) => Err(spent(turn, awaited)),
-                FaultKind::Temporary => self.wait(turn, awaited),
+                FaultKind::Temporary => {
+                    turn.back_off(awaited);
+                    Ok(self.waiting(turn, awaited))
+                }
             },
         }
     }
@@ -68,20 +76,21 @@ impl Compensating {
         let next = turn.retreat(self.cause.clone())?;
         let decision = match next {
             Next::Compensated(_) => Decision::Compensated,
-            Next::Forward | Next::Backward(_) | Next::Completed | Next::Parked(_) if undone => {
+            Next::Forward | Next::Backward(_) | Next::Provisional | Next::Completed | Next::Parked(_)
+                if undone =>
+            {
                 Decision::StepUndone(name)
             }
-            Next::Forward | Next::Backward(_) | Next::Completed | Next::Parked(_) => {
+            Next::Forward | Next::Backward(_) | Next::Provisional | Next::Completed | Next::Parked(_) => {
                 Decision::StepSettled(name)
             }
         };
         Ok((next, decision))
     }
 
-    fn wait(&self, turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
-        turn.back_off(awaited);
+    fn waiting(&self, turn: &Turn<'_>, awaited: &Awaited) -> (Next, Decision) {
         let name = turn.name(awaited.place).clone();
-        Ok((self.backward(), Decision::BackingOff(name, awaited.direction, awaited.asked.attempt)))
+        (self.backward(), Decision::BackingOff(name, awaited.direction, awaited.asked.attempt))
     }
 
     fn unanswered(&self, turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {

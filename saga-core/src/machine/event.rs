@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Direction, StepName};
+use super::Parent;
+use crate::id::{Destination, Direction, StepName};
 use crate::message::{Answer, Payload};
 
 /// What can happen to a saga. Stored in its journal as JSON, so variants and fields only ever grow.
@@ -14,6 +15,24 @@ pub enum Event {
         /// What it began with.
         data: Payload,
     },
+    /// The saga began as a step of another one, or will never begin. Only ever the first line of a journal.
+    StartedBy {
+        /// The other one, and what it asked for first.
+        parent: Parent,
+        /// What it began with.
+        data: Payload,
+    },
+    /// The saga that this one is a step of asks for something, perhaps again.
+    Asked {
+        /// What it asks for.
+        direction: Direction,
+        /// Which attempt that is.
+        attempt: u32,
+        /// Where the answer goes.
+        reply_to: Destination,
+    },
+    /// The saga that this one is a step of has completed: nobody will take this one back any more.
+    Released,
     /// A participant answered.
     Replied {
         /// The step that asked.

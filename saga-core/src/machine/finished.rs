@@ -42,7 +42,12 @@ fn ended(turn: &Turn<'_>, event: &Event) -> Moved {
         Event::Signalled { step, signal } => {
             Err(signals::too_late(&turn.before.state, step, signal, TransitionError::Ended))
         }
-        Event::Started { .. } => Err(TransitionError::StartedTwice.into()),
+        Event::Asked { .. } | Event::Released if turn.parent.is_none() => {
+            Err(TransitionError::NoParent.into())
+        }
+        Event::Asked { .. } => Err(Ignored::AskedAgain.into()),
+        Event::Released => Err(Ignored::Ended.into()),
+        Event::Started { .. } | Event::StartedBy { .. } => Err(TransitionError::StartedTwice.into()),
         Event::Cancel { .. } | Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => {
             Err(TransitionError::Ended.into())
         }

@@ -25,10 +25,14 @@ impl Parked {
         if let Event::Signalled { step, signal } = event {
             return self.signalled(turn, step, signal);
         }
+        if matches!(event, Event::Released) {
+            return turn.released().and_then(|()| Err(turn.noted()));
+        }
         let (next, decision) = self.leave(turn, event)?;
         let next = match next {
             Next::Forward => signals::take_kept(turn, next)?,
-            Next::Backward(_) | Next::Completed | Next::Compensated(_) | Next::Parked(_) => next,
+            Next::Backward(_) | Next::Provisional | Next::Completed => next,
+            Next::Compensated(_) | Next::Parked(_) => next,
         };
         turn.ask_again()?;
         Ok((next, decision))
@@ -46,12 +50,15 @@ impl Parked {
 
     fn leave(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match (event, self.backward()) {
-            (Event::Started { .. }, _) => Err(TransitionError::StartedTwice.into()),
+            (Event::Started { .. } | Event::StartedBy { .. }, _) => Err(TransitionError::StartedTwice.into()),
             (Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. }, _)
-            | (Event::Signalled { .. }, _) => Err(Ignored::Parked.into()),
+            | (Event::Signalled { .. } | Event::Released, _) => Err(Ignored::Parked.into()),
+            (Event::Asked { .. }, _) if turn.parent.is_none() => Err(TransitionError::NoParent.into()),
+            (Event::Asked { .. }, _) => Err(Ignored::Parked.into()),
             (Event::Cancel { reason }, None) => running::cancel(turn, reason),
             (Event::Cancel { .. }, Some(_)) => Err(Ignored::UnderWay.into()),
             (Event::Compensate { reason }, None) => running::compensate(turn, reason),
+            (Event::Retry { .. }, None) if turn.is_through() => Ok((turn.through(), Decision::Resumed)),
             (Event::Retry { .. }, None) => Ok((Next::Forward, Decision::Resumed)),
             (Event::Retry { .. } | Event::Compensate { .. }, Some(compensating)) => {
                 Ok((compensating.backward(), Decision::Resumed))

@@ -18,7 +18,12 @@ pub struct Running {
 impl Running {
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match event {
-            Event::Started { .. } => Err(TransitionError::StartedTwice.into()),
+            Event::Started { .. } | Event::StartedBy { .. } => Err(TransitionError::StartedTwice.into()),
+            Event::Asked { direction, attempt, reply_to } => {
+                turn.asked(*direction, *attempt, reply_to)?;
+                turn.turn_back(Cause::Parent)
+            }
+            Event::Released => turn.released().and_then(|()| Err(turn.noted())),
             Event::Replied { step, direction, attempt, answer } => {
                 let awaited = turn.accept(step, *direction, *attempt, answer)?;
                 answered(turn, &awaited, answer)
@@ -55,7 +60,8 @@ fn answered(turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
         Answer::Closed | Answer::Undone => refused(turn, awaited.place, None),
         Answer::Running => {
             turn.send_along(awaited)?;
-            wait(turn, awaited)
+            turn.ask_later(awaited);
+            Ok(waiting(turn, awaited))
         }
         Answer::Fault(fault) => faulted(turn, awaited, fault),
     }
@@ -79,6 +85,7 @@ pub(super) fn done(turn: &mut Turn<'_>, place: Place, reply: &Payload) -> Moved 
     let next = signals::take_kept(turn, next)?;
     let decision = match next {
         Next::Completed => Decision::Completed,
+        Next::Provisional => Decision::Through,
         Next::Forward | Next::Backward(_) | Next::Compensated(_) | Next::Parked(_) => {
             Decision::Advanced(name)
         }
@@ -101,18 +108,19 @@ pub(super) fn refused(turn: &mut Turn<'_>, place: Place, why: Option<&Payload>) 
     turn.turn_back(Cause::Refused { step, why: why.cloned() })
 }
 
-/// Nobody knows yet: ask again later.
-fn wait(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
-    turn.back_off(awaited);
+fn waiting(turn: &Turn<'_>, awaited: &Awaited) -> (Next, Decision) {
     let name = turn.name(awaited.place).clone();
-    Ok((Next::Forward, Decision::BackingOff(name, awaited.direction, awaited.asked.attempt)))
+    (Next::Forward, Decision::BackingOff(name, awaited.direction, awaited.asked.attempt))
 }
 
 fn faulted(turn: &mut Turn<'_>, awaited: &Awaited, fault: &Fault) -> Moved {
     match fault.kind {
         FaultKind::Permanent => Err(Halt::Park(fault_reason(turn, awaited, fault))),
         FaultKind::Temporary if turn.is_spent(awaited) => stayed_unknown(turn, awaited),
-        FaultKind::Temporary => wait(turn, awaited),
+        FaultKind::Temporary => {
+            turn.back_off(awaited);
+            Ok(waiting(turn, awaited))
+        }
     }
 }
 
@@ -150,6 +158,9 @@ fn give_up(turn: &mut Turn<'_>, place: Place, cause: Cause) -> Moved {
 }
 
 pub(super) fn cancel(turn: &mut Turn<'_>, reason: &str) -> Moved {
+    if turn.is_through() {
+        return Err(TransitionError::Provisional.into());
+    }
     match turn.pivot_entered() {
         Some(pivot) => Err(TransitionError::PastPivot(turn.name(pivot).clone()).into()),
         None => turn.turn_back(Cause::Cancelled { reason: shortened(reason) }),
@@ -164,6 +175,9 @@ fn resume(turn: &mut Turn<'_>) -> Moved {
 
 /// An operator wants the saga undone. An unknown pivot is closed first, and the answer decides.
 pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
+    if turn.is_through() {
+        return Err(TransitionError::Provisional.into());
+    }
     let Some(pivot) = turn.pivot_entered() else {
         return turn.turn_back(Cause::Operator { reason: shortened(reason) });
     };

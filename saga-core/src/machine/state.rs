@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Compensated, Compensating, Completed, Parked, Running};
+use super::{Compensated, Compensating, Completed, Parent, Parked, Provisional, Running};
 use crate::definition::DefinitionRef;
 use crate::id::{Direction, SagaId, StepName, Version};
 use crate::message::{Payload, TraceParent};
@@ -25,6 +25,8 @@ pub struct Instance {
     pub began: Timestamp,
     /// The trace it belongs to.
     pub trace: TraceParent,
+    /// The saga that this one is a step of, if it is one.
+    pub parent: Option<Parent>,
 }
 
 /// Where a saga stands. Each state is a type of its own, and holds what is true in it.
@@ -34,6 +36,8 @@ pub enum State {
     Running(Running),
     /// Taking back what was done.
     Compensating(Compensating),
+    /// Through, as a step of another saga that may still take it back.
+    Provisional(Provisional),
     /// Waiting for a human.
     Parked(Parked),
     /// Ended with every effect.
@@ -48,6 +52,7 @@ impl State {
         match self {
             State::Running(_) => Status::Running,
             State::Compensating(_) => Status::Compensating,
+            State::Provisional(_) => Status::Provisional,
             State::Parked(_) => Status::Parked,
             State::Completed(_) => Status::Completed,
             State::Compensated(_) => Status::Compensated,
@@ -59,6 +64,7 @@ impl State {
         match self {
             State::Running(running) => &running.steps,
             State::Compensating(compensating) => &compensating.steps,
+            State::Provisional(provisional) => &provisional.steps,
             State::Parked(parked) => &parked.steps,
             State::Completed(completed) => &completed.steps,
             State::Compensated(compensated) => &compensated.steps,
@@ -68,7 +74,7 @@ impl State {
     /// Why the saga is taken back, if it is.
     pub const fn cause(&self) -> Option<&Cause> {
         match self {
-            State::Running(_) | State::Completed(_) => None,
+            State::Running(_) | State::Provisional(_) | State::Completed(_) => None,
             State::Compensating(compensating) => Some(&compensating.cause),
             State::Compensated(compensated) => Some(&compensated.cause),
             State::Parked(parked) => parked.cause.as_ref(),
@@ -79,7 +85,8 @@ impl State {
     pub fn parked(&self) -> Option<&str> {
         match self {
             State::Parked(parked) => Some(&parked.reason),
-            State::Running(_) | State::Compensating(_) | State::Completed(_) | State::Compensated(_) => None,
+            State::Running(_) | State::Compensating(_) | State::Provisional(_) => None,
+            State::Completed(_) | State::Compensated(_) => None,
         }
     }
 }
@@ -92,6 +99,8 @@ pub enum Status {
     Running,
     /// Taking back what was done.
     Compensating,
+    /// Through, as a step of another saga that may still take it back.
+    Provisional,
     /// Waiting for a human.
     Parked,
     /// Ended with every effect.
@@ -102,14 +111,21 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of their declaration.
-    pub const ALL: [Status; 5] =
-        [Status::Running, Status::Compensating, Status::Parked, Status::Completed, Status::Compensated];
+    pub const ALL: [Status; 6] = [
+        Status::Running,
+        Status::Compensating,
+        Status::Provisional,
+        Status::Parked,
+        Status::Completed,
+        Status::Compensated,
+    ];
 
     /// The status's name in tables and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Status::Running => "running",
             Status::Compensating => "compensating",
+            Status::Provisional => "provisional",
             Status::Parked => "parked",
             Status::Completed => "completed",
             Status::Compensated => "compensated",
@@ -223,9 +239,10 @@ impl StepState {
 pub struct Try {
     /// The present attempt.
     pub attempt: u32,
-    /// The attempt that the policy counts from: 1, or the first one after an operator's retry.
+    /// The attempt that the policy counts from: 1, the first one after an operator's retry, or the one after an
+    /// attempt that was answered with "running".
     pub first: u32,
-    /// When that first attempt was sent.
+    /// When the first attempt was sent, or the first one after an operator's retry.
     pub since: Timestamp,
     /// What the timer is for.
     pub waiting: Waiting,
@@ -234,7 +251,7 @@ pub struct Try {
 impl Try {
     /// How many attempts were made since the policy counts.
     pub(super) const fn made(&self) -> u32 {
-        self.attempt.saturating_sub(self.first).saturating_add(1)
+        self.attempt.saturating_add(1).saturating_sub(self.first)
     }
 }
 
@@ -276,6 +293,8 @@ pub enum Cause {
         /// Why.
         reason: String,
     },
+    /// The saga that it is a step of takes it back.
+    Parent,
     /// An operator had it compensated.
     Operator {
         /// Why.

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cause, Compensated, Compensating, Completed, Instance, Parked, Running, State, Status, StepRecord,
+    Cause, Compensated, Compensating, Completed, Instance, Parent, Parked, Provisional, Running, State,
+    Status, StepRecord,
 };
 use crate::definition::DefinitionRef;
 use crate::id::{SagaId, Version};
@@ -52,6 +53,8 @@ struct Written {
     trace: TraceParent,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<Cause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Parent>,
     steps: Vec<StepRecord>,
 }
 
@@ -63,6 +66,7 @@ impl Instance {
             began: self.began,
             trace: self.trace.clone(),
             cause: self.state.cause().cloned(),
+            parent: self.parent.clone(),
             steps: self.state.steps().to_vec(),
         };
         // Every part of `Written` has a JSON form: names, numbers, and payloads that are text.
@@ -80,9 +84,9 @@ impl Instance {
         let written = Written::read(&state).map_err(unreadable)?;
         let data = Payload::from_bytes(data)
             .map_err(|error| StateError { what: "data", error: error.to_string() })?;
-        let (began, trace) = (written.began, written.trace.clone());
+        let (began, trace, parent) = (written.began, written.trace.clone(), written.parent.clone());
         let state = written.into_state(status, parked).map_err(unreadable)?;
-        Ok(Instance { id, definition, version, state, data, began, trace })
+        Ok(Instance { id, definition, version, state, data, began, trace, parent })
     }
 }
 
@@ -111,6 +115,7 @@ impl Written {
         let Written { cause, steps, .. } = self;
         match (status, cause) {
             (Status::Running, None) => Ok(State::Running(Running { steps })),
+            (Status::Provisional, None) => Ok(State::Provisional(Provisional { steps })),
             (Status::Completed, None) => Ok(State::Completed(Completed { steps })),
             (Status::Compensating, Some(cause)) => Ok(State::Compensating(Compensating { steps, cause })),
             (Status::Compensated, Some(cause)) => Ok(State::Compensated(Compensated { steps, cause })),
@@ -119,7 +124,7 @@ impl Written {
                 cause,
                 reason: parked.unwrap_or_else(|| "no reason".into()),
             })),
-            (Status::Running | Status::Completed, Some(_)) => {
+            (Status::Running | Status::Provisional | Status::Completed, Some(_)) => {
                 Err("it goes forward and has a cause to go back".into())
             }
             (Status::Compensating | Status::Compensated, None) => Err("it goes back without a cause".into()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::{Cause, Instance};
 use crate::id::{CommandType, Destination, Direction, StepName};
-use crate::message::{Payload, TraceParent, shortened};
+use crate::message::{Answer, Payload, TraceParent, shortened};
 
 /// One move of one saga: its next state and what is to be done for it. All of it is one database transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,22 @@ pub enum Effect {
         /// The span of this message.
         trace: TraceParent,
     },
+    /// Tell the saga that this one is a step of what has become of it.
+    Answer {
+        /// What it had asked for.
+        direction: Direction,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell the saga that a step has run that it will not be taken back. Nobody answers.
+    Release {
+        /// The step.
+        step: StepName,
+        /// Where it goes.
+        destination: Destination,
+        /// The span of this message.
+        trace: TraceParent,
+    },
     /// Set the step's timer, or replace the one it has.
     Arm {
         /// The step.
@@ -95,6 +111,8 @@ pub enum Ignored {
     UnderWay,
     /// The same signal was given before.
     GivenBefore,
+    /// The parent asks for what moves nothing: it is answered from where the saga stands.
+    AskedAgain,
 }
 
 impl Ignored {
@@ -108,6 +126,7 @@ impl Ignored {
             Ignored::Ended => "ended",
             Ignored::UnderWay => "under_way",
             Ignored::GivenBefore => "given_before",
+            Ignored::AskedAgain => "asked_again",
         }
     }
 }
@@ -135,6 +154,12 @@ pub enum Decision {
     StepUndone(StepName),
     /// A step that had nothing to take back is settled, and others are not yet.
     StepSettled(StepName),
+    /// What the parent asks for is noted until the saga has come to its end.
+    Noted(Option<Direction>),
+    /// The parent took it back before it began.
+    NeverBegun,
+    /// Every step is done, and the parent may still take it back.
+    Through,
     /// Every step is done.
     Completed,
     /// Everything is taken back.
@@ -162,6 +187,10 @@ impl fmt::Display for Decision {
             Decision::TurnedBack(cause) => write!(f, "compensating: {cause}"),
             Decision::StepUndone(step) => write!(f, "{step} undone"),
             Decision::StepSettled(step) => write!(f, "{step} settled, nothing to undo"),
+            Decision::Noted(Some(direction)) => write!(f, "its parent asks for {direction}"),
+            Decision::Noted(None) => write!(f, "released by its parent"),
+            Decision::NeverBegun => write!(f, "taken back by its parent before it began"),
+            Decision::Through => write!(f, "through, until its parent has ended"),
             Decision::Completed => write!(f, "completed"),
             Decision::Compensated => write!(f, "compensated"),
             Decision::Parked(reason) => write!(f, "parked: {reason}"),
@@ -181,6 +210,7 @@ impl fmt::Display for Cause {
             Cause::NoSignal { step } => write!(f, "no signal came for {step} in time"),
             Cause::Overdue => write!(f, "its deadline passed"),
             Cause::Cancelled { reason } => write!(f, "cancelled: {reason}"),
+            Cause::Parent => write!(f, "its parent took it back"),
             Cause::Operator { reason } => write!(f, "an operator asked for it: {reason}"),
         }
     }
@@ -207,6 +237,12 @@ pub enum TransitionError {
     /// The saga has ended.
     #[error("the saga has ended")]
     Ended,
+    /// The saga is through, and only its parent can take it back.
+    #[error("the saga is through, and only the saga that it is a step of can take it back: cancel that one")]
+    Provisional,
+    /// The saga is a step of no other.
+    #[error("no saga runs this one as its step")]
+    NoParent,
     /// The step is not awaited, so there is nothing to resolve.
     #[error("step {0} is not awaited, so there is nothing to resolve")]
     NothingToResolve(StepName),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::state::{Cause, Instance, State, StepRecord, StepState, Try, Waiting};
 use super::transition::{Decision, Effect, Ignored, TransitionError};
-use super::{Compensated, Compensating, Completed, Parked, Running};
+use super::{Compensated, Compensating, Completed, Parent, Parked, Provisional, Running};
 use crate::definition::{At, Page, Plan, Role, ScriptError, StepPlan};
 use crate::id::{Direction, StepName};
 use crate::message::{Answer, Payload};
@@ -14,6 +14,7 @@ use crate::policy::Timestamp;
 pub(super) enum Next {
     Forward,
     Backward(Cause),
+    Provisional,
     Completed,
     Compensated(Cause),
     /// Still parked, for this reason, and going forward once it is released.
@@ -25,6 +26,7 @@ impl Next {
         match self {
             Next::Forward => State::Running(Running { steps }),
             Next::Backward(cause) => State::Compensating(Compensating { steps, cause }),
+            Next::Provisional => State::Provisional(Provisional { steps }),
             Next::Completed => State::Completed(Completed { steps }),
             Next::Parked(reason) => State::Parked(Parked { steps, cause: None, reason }),
             Next::Compensated(cause) => State::Compensated(Compensated { steps, cause }),
@@ -40,6 +42,8 @@ pub(super) type Moved = Result<(Next, Decision), Halt>;
 pub(super) enum Halt {
     Ignored(Ignored),
     Park(String),
+    /// Only what the parent asks for changes.
+    Noted(Box<Parent>),
     Script(ScriptError),
     Error(TransitionError),
 }
@@ -68,6 +72,7 @@ pub(super) struct Turn<'a> {
     pub(super) before: &'a Instance,
     pub(super) now: Timestamp,
     pub(super) effects: Vec<Effect>,
+    pub(super) parent: Option<Parent>,
     steps: Vec<StepRecord>,
     data: Payload,
     page: Option<Box<dyn Page + 'a>>,
@@ -98,15 +103,20 @@ pub(super) struct Awaited {
 impl<'a> Turn<'a> {
     pub(super) fn open(plan: &'a Plan, before: &'a Instance, now: Timestamp) -> Self {
         let (steps, data) = (before.state.steps().to_vec(), before.data.clone());
-        Turn { plan, before, now, effects: Vec::new(), steps, data, page: None }
+        let parent = before.parent.clone();
+        Turn { plan, before, now, effects: Vec::new(), parent, steps, data, page: None }
     }
 
     /// The saga afterwards, and what is to be done for it.
     pub(super) fn finish(mut self, next: Next) -> (Instance, Vec<Effect>) {
         let disarmed = self.disarmed();
         self.effects.extend(disarmed);
-        let (version, state) = (self.before.version + 1, next.with(self.steps));
-        (Instance { version, state, data: self.data, ..self.before.clone() }, self.effects)
+        let (version, state) = (self.before.version + 1, next.with(std::mem::take(&mut self.steps)));
+        let (parent, data) = (self.parent.take(), std::mem::take(&mut self.data));
+        let saga = Instance { version, state, parent, data, ..self.before.clone() };
+        let farewell = self.farewell(&saga);
+        self.effects.extend(farewell);
+        (saga, self.effects)
     }
 
     /// Drops the timers of what was awaited before and is not any more.

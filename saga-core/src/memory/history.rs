@@ -37,6 +37,7 @@ impl History for MemoryStore {
             summary: saga.summary(),
             stored: saga.stored.clone(),
             journal: saga.journal.clone(),
+            children: tables.children(saga.stored.id),
         }))
     }
 
@@ -73,6 +74,7 @@ impl Saga {
             id: self.stored.id,
             definition: self.stored.definition.clone(),
             key: self.key.clone(),
+            parent: self.parent.clone(),
             status: self.stored.status,
             version: self.stored.version,
             parked: self.stored.parked.clone(),
@@ -83,10 +85,20 @@ impl Saga {
 }
 
 impl Tables {
+    fn children(&self, parent: SagaId) -> Vec<SagaSummary> {
+        let is_child = |saga: &&Saga| saga.parent.as_ref().is_some_and(|(saga, _)| *saga == parent);
+        let mut children: Vec<&Saga> =
+            self.sagas.values().chain(self.archive.values()).filter(is_child).collect();
+        children.sort_unstable_by_key(|child| child.stored.id);
+        children.into_iter().take(PAGE_MAX).map(Saga::summary).collect()
+    }
+
     fn health(&self, known: &[DefinitionRef], now: Timestamp) -> StoreHealth {
         let (parked, going): (Vec<_>, Vec<_>) =
             self.unfinished().partition(|saga| saga.stored.status == Status::Parked);
-        let oldest = going.iter().min_by_key(|saga| saga.moved);
+        // A saga that is through waits for its parent, and for nothing of its own.
+        let waiting = going.iter().filter(|saga| saga.stored.status != Status::Provisional);
+        let oldest = waiting.min_by_key(|saga| saga.moved);
         StoreHealth {
             outbox: self.outbox.backlog(now),
             oldest_waiting: oldest.map(|saga| (saga.stored.id, now.since(saga.moved))),

@@ -51,7 +51,13 @@ impl Tables {
         let is_ended =
             |saga: &Saga| saga.stored.status.is_terminal() && now.since(saga.moved) >= retiring.ended_for;
         let is_noted = |saga: &Saga| self.participants.contains_key(&saga.stored.definition);
-        let ended = self.sagas.iter().filter(|(_, saga)| is_ended(saga) && is_noted(saga));
+        // A saga that was run as a step stands in for a fence row of its parent's.
+        let is_wanted = |saga: &Saga| {
+            let parent = saga.parent.as_ref().and_then(|(parent, _)| self.sagas.get(parent));
+            parent.is_some_and(|parent| !parent.stored.status.is_terminal())
+        };
+        let may_go = |saga: &Saga| is_ended(saga) && is_noted(saga) && !is_wanted(saga);
+        let ended = self.sagas.iter().filter(|(_, saga)| may_go(saga));
         let mut ended: Vec<_> = ended.map(|(id, saga)| (*id, saga.clone())).collect();
         ended.sort_by_key(|(_, saga)| saga.moved);
         ended.truncate(retiring.limit);

@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn start() -> Commit {
-        let start = Start { definition: definition(), key: None, input: Uuid::nil() };
+        let start = Start { definition: definition(), key: None, input: Uuid::nil(), parent: None };
         Commit {
             id: SagaId::from_uuid(Uuid::from_u128(7)),
             change: Change::Start(start),

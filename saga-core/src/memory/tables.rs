@@ -34,6 +34,7 @@ pub(super) struct Tables {
 pub(super) struct Saga {
     pub(super) stored: Stored,
     pub(super) key: Option<BusinessKey>,
+    pub(super) parent: Option<(SagaId, StepName)>,
     pub(super) started: Timestamp,
     pub(super) moved: Timestamp,
     pub(super) journal: Vec<JournalLine>,
@@ -244,6 +245,7 @@ impl Saga {
                 parked: None,
             },
             key: start.key.clone(),
+            parent: start.parent.clone(),
             started: now,
             moved: now,
             journal: Vec::new(),

@@ -20,7 +20,7 @@ pub enum Answer {
     Undone,
     /// The work was not done and never will be.
     Closed,
-    /// An external call is under way; nobody knows yet.
+    /// The work is under way: an external call, or a saga that this step runs. Nobody knows yet.
     Running,
     /// Something went wrong that is not the business's doing; nothing was stored.
     Fault(Fault),
@@ -43,13 +43,11 @@ impl Answer {
     /// Whether a command in this direction can have this answer at all.
     pub const fn answers(&self, direction: Direction) -> bool {
         match (direction, self) {
-            (Direction::Do, Answer::Done(_) | Answer::Refused(_) | Answer::Closed | Answer::Fault(_)) => true,
-            (Direction::Do, Answer::Undone | Answer::Running) => false,
-            (Direction::Undo, Answer::Undone | Answer::Fault(_)) => true,
-            (Direction::Undo, Answer::Done(_) | Answer::Refused(_) | Answer::Closed | Answer::Running) => {
-                false
-            }
-            (Direction::Close, _) => true,
+            (_, Answer::Running | Answer::Fault(_)) | (Direction::Close, _) => true,
+            (Direction::Do, Answer::Done(_) | Answer::Refused(_) | Answer::Closed) => true,
+            (Direction::Do, Answer::Undone) => false,
+            (Direction::Undo, Answer::Undone) => true,
+            (Direction::Undo, Answer::Done(_) | Answer::Refused(_) | Answer::Closed) => false,
         }
     }
 

@@ -84,6 +84,8 @@ pub trait Command: Serialize + DeserializeOwned + Send + 'static {
     type Reply: Serialize + DeserializeOwned + Send + 'static;
     /// What a participant answers when the business says no. It then had no effect.
     type Refusal: Serialize + DeserializeOwned + Send + 'static;
+    /// The name of the saga that this command runs, if it runs one. Only [`Run`](crate::Run) says so.
+    const SUB_SAGA: Option<&'static str> = None;
 }
 
 /// Says in the contract, where both sides see it, which command takes back which.

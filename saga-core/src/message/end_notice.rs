@@ -52,7 +52,7 @@ impl EndNotice {
     ///
     /// [`DecodeError`] names the header or body that is missing or wrong.
     pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
-        let sagas: Vec<SagaId> = Reader::open(envelope, KIND_END_NOTICE)?.body()?.decode()?;
+        let sagas: Vec<SagaId> = Reader::open(envelope, &[KIND_END_NOTICE])?.body()?.decode()?;
         match sagas.len() {
             1..=Self::SAGAS_MAX => Ok(EndNotice { sagas }),
             count => Err(DecodeError::Sagas(count)),

@@ -19,4 +19,7 @@ pub use end_notice::EndNotice;
 pub use envelope::{Envelope, Headers};
 pub use payload::{Payload, PayloadError};
 pub use trace::TraceParent;
-pub use wire::{COMMAND_VALID, CommandMessage, DecodeError, NotificationMessage, ReplyMessage};
+pub(crate) use wire::Incoming;
+pub use wire::{
+    COMMAND_VALID, CommandMessage, DecodeError, NotificationMessage, ReleaseMessage, ReplyMessage,
+};

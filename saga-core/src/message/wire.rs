@@ -60,7 +60,7 @@ impl CommandMessage {
     ///
     /// [`DecodeError`] names the header or body that is missing or wrong.
     pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
-        let read = Reader::open(envelope, KIND_COMMAND)?;
+        let read = Reader::open(envelope, &[KIND_COMMAND])?;
         Ok(CommandMessage {
             saga: read.parsed(header::SAGA)?,
             step: read.parsed(header::STEP)?,
@@ -117,7 +117,7 @@ impl NotificationMessage {
     ///
     /// [`DecodeError`] names the header or body that is missing or wrong.
     pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
-        let read = Reader::open(envelope, KIND_NOTIFICATION)?;
+        let read = Reader::open(envelope, &[KIND_NOTIFICATION])?;
         Ok(NotificationMessage {
             saga: read.parsed(header::SAGA)?,
             step: read.parsed(header::STEP)?,
@@ -125,6 +125,65 @@ impl NotificationMessage {
             trace: read.trace(),
             body: read.body()?,
         })
+    }
+}
+
+/// Tells a saga that was run as a step of another that it need no longer be undoable. Nobody answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseMessage {
+    /// The saga that has completed.
+    pub saga: SagaId,
+    /// The step that ran the other one.
+    pub step: StepName,
+    /// The trace that this message belongs to.
+    pub trace: TraceParent,
+}
+
+impl ReleaseMessage {
+    /// Writes the release as an envelope to `destination`.
+    pub fn encode(self, destination: Destination) -> Envelope {
+        let id = MessageId::release(self.saga, &self.step);
+        let mut headers = Headers::with_capacity(5);
+        headers.insert(header::WIRE, WIRE_VERSION);
+        headers.insert(header::KIND, KIND_RELEASE);
+        headers.insert(header::SAGA, self.saga.to_string());
+        headers.insert(header::STEP, self.step.as_str());
+        headers.insert(header::TRACE_PARENT, self.trace.0);
+        Envelope { id, destination, key: self.saga, headers, body: bytes::Bytes::new() }
+    }
+
+    /// Reads a release from an envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] names the header that is missing or wrong.
+    pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
+        let read = Reader::open(envelope, &[KIND_RELEASE])?;
+        Ok(ReleaseMessage {
+            saga: read.parsed(header::SAGA)?,
+            step: read.parsed(header::STEP)?,
+            trace: read.trace(),
+        })
+    }
+}
+
+/// What comes to an orchestrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    Reply(ReplyMessage),
+    Command(CommandMessage),
+    Release(ReleaseMessage),
+}
+
+impl Incoming {
+    /// Reads a message of any kind that an orchestrator takes.
+    pub(crate) fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
+        let read = Reader::open(envelope, &[KIND_REPLY, KIND_COMMAND, KIND_RELEASE])?;
+        match read.text(header::KIND)? {
+            KIND_COMMAND => CommandMessage::decode(envelope).map(Incoming::Command),
+            KIND_RELEASE => ReleaseMessage::decode(envelope).map(Incoming::Release),
+            _ => ReplyMessage::decode(envelope).map(Incoming::Reply),
+        }
     }
 }
 
@@ -169,7 +228,7 @@ impl ReplyMessage {
     /// [`DecodeError`] names the header or body that is missing or wrong, or says that the answer is none that
     /// its direction can have.
     pub fn decode(envelope: &Envelope) -> Result<Self, DecodeError> {
-        let read = Reader::open(envelope, KIND_REPLY)?;
+        let read = Reader::open(envelope, &[KIND_REPLY])?;
         let direction = read.parsed(header::DIRECTION)?;
         let answer = read.answer()?;
         if !answer.answers(direction) {
@@ -226,17 +285,17 @@ pub enum DecodeError {
 pub(super) struct Reader<'a>(&'a Envelope);
 
 impl<'a> Reader<'a> {
-    pub(super) fn open(envelope: &'a Envelope, kind: &str) -> Result<Self, DecodeError> {
+    pub(super) fn open(envelope: &'a Envelope, kinds: &[&str]) -> Result<Self, DecodeError> {
         let read = Reader(envelope);
         let wire = read.text(header::WIRE)?;
         if wire != WIRE_VERSION {
             return Err(DecodeError::NewerVersion(shortened(wire)));
         }
         let found = read.text(header::KIND)?;
-        if found == kind {
+        if kinds.contains(&found) {
             return Ok(read);
         }
-        let why = format!("is not {kind:?}, the only kind that is read here");
+        let why = format!("is no kind that is read here, which is {}", kinds.join(", "));
         Err(DecodeError::Header { name: header::KIND, value: shortened(found), why })
     }
 
@@ -293,6 +352,7 @@ pub(super) const WIRE_VERSION: &str = "1";
 const KIND_COMMAND: &str = "command";
 const KIND_REPLY: &str = "reply";
 const KIND_NOTIFICATION: &str = "notification";
+const KIND_RELEASE: &str = "release";
 pub(super) const KIND_END_NOTICE: &str = "end-notice";
 
 /// How long a command may be under way before a participant that never saw it refuses to run it. The one place where
@@ -358,6 +418,24 @@ mod tests {
         assert_eq!(NotificationMessage::decode(&sent).unwrap(), told);
         assert!(matches!(CommandMessage::decode(&sent), Err(DecodeError::Header { .. })));
         assert!(NotificationMessage::decode(&command().encode(destination())).is_err());
+    }
+
+    #[test]
+    fn a_release_comes_back_as_it_was_sent() {
+        let CommandMessage { saga, step, trace, .. } = command();
+        let release = ReleaseMessage { saga, step, trace };
+        let sent = release.clone().encode(destination());
+        assert_eq!(ReleaseMessage::decode(&sent).unwrap(), release);
+        assert_eq!(Incoming::decode(&sent).unwrap(), Incoming::Release(release));
+    }
+
+    #[test]
+    fn an_orchestrator_tells_what_it_is_sent_by_its_kind() {
+        let (command, reply) = (command(), reply(Direction::Undo, Answer::Running));
+        let sent = command.clone().encode(destination());
+        assert_eq!(Incoming::decode(&sent).unwrap(), Incoming::Command(command));
+        let sent = reply.clone().encode(destination());
+        assert_eq!(Incoming::decode(&sent).unwrap(), Incoming::Reply(reply));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct SagaSummary {
     pub definition: DefinitionRef,
     /// What the business calls it.
     pub key: Option<BusinessKey>,
+    /// The saga that it is a step of, and that step, if it is one.
+    pub parent: Option<(SagaId, StepName)>,
     /// Where it stands.
     pub status: Status,
     /// How many transitions it has made.
@@ -70,6 +72,8 @@ pub struct SagaDetails {
     pub stored: Stored,
     /// Its transitions, oldest first.
     pub journal: Vec<JournalLine>,
+    /// The sagas that its steps have run, by id; at most 1,000 of them.
+    pub children: Vec<SagaSummary>,
 }
 
 /// A parked saga and its reason.
@@ -142,7 +146,7 @@ pub trait History: Send + Sync + 'static {
     /// Lists sagas, newest first; no archived ones.
     async fn list(&self, filter: &SagaFilter, limit: usize) -> Result<Vec<SagaSummary>, StoreError>;
 
-    /// Shows one saga with its journal, or `None` if there is no such saga. Archived ones are shown, too.
+    /// Shows one saga with its journal and its children, or `None` if there is no such saga. Archived ones are shown, too.
     async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError>;
 
     /// What is under way, counted for whoever decides which sagas may begin. Definitions come in their order, and

@@ -66,6 +66,8 @@ pub struct Start {
     pub key: Option<BusinessKey>,
     /// A digest of the input; the same key with another input is an error.
     pub input: Uuid,
+    /// The saga that it is a step of, and that step, if it is one.
+    pub parent: Option<(SagaId, StepName)>,
 }
 
 /// One transition: what came, what was decided, and when. Folding the events again gives the state.

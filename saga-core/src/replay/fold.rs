@@ -52,9 +52,17 @@ impl<'a> Fold<'a> {
     fn made(&self, line: &Line) -> Result<Transition, Outcome> {
         let Recording { saga, trace, .. } = self.recording;
         let Some(before) = &self.instance else {
-            let Event::Started { data } = &line.event else { return Err(Outcome::NotBegun) };
-            return machine::start(self.plan, *saga, data.clone(), trace.clone(), line.now)
-                .map_err(|error| Outcome::Impossible(error.to_string()));
+            let (data, parent) = match &line.event {
+                Event::Started { data } => (data, None),
+                Event::StartedBy { data, parent } => (data, Some(parent)),
+                _ => return Err(Outcome::NotBegun),
+            };
+            let (data, trace) = (data.clone(), trace.clone());
+            let begun = match parent {
+                None => machine::start(self.plan, *saga, data, trace, line.now),
+                Some(parent) => machine::start_by(self.plan, *saga, parent.clone(), data, trace, line.now),
+            };
+            return begun.map_err(|error| Outcome::Impossible(error.to_string()));
         };
         if line.untouched {
             return Ok(parked_untouched(before, &line.decision));
@@ -130,6 +138,8 @@ fn message(effect: &Effect) -> Option<Message> {
         Effect::Notify { step, topics, notification_type, body, .. } => {
             (step, None, topics.clone(), notification_type, body)
         }
+        // What a parent and its children are told is said by the decision.
+        Effect::Answer { .. } | Effect::Release { .. } => return None,
         Effect::Arm { .. } | Effect::Disarm { .. } => return None,
     };
     let (step, body_type, body) = (step.clone(), body_type.clone(), body.clone());

@@ -50,6 +50,11 @@ impl Hiding<'_> {
         let mut event = event.clone();
         match &mut event {
             Event::Started { data } => *data = self.0.payload("data", data),
+            Event::StartedBy { parent, data } => {
+                parent.step = self.step(&parent.step);
+                *data = self.0.payload("data", data);
+            }
+            Event::Asked { .. } | Event::Released => {}
             Event::Replied { step, answer, .. } => {
                 *answer = self.answer(answer);
                 *step = self.step(step);

@@ -11,6 +11,8 @@ WHERE name = $1 AND version = $2 AND fingerprint = $3 AND (participants IS NULL 
 /// else retires. None that ended before `$2`: an index keeps what was deleted until a vacuum, and no batch should pass
 /// over all that the ones before it have retired.
 ///
+/// A saga that was run as a step stands in for a fence row, so it stays until its parent, if that is here, has ended.
+///
 /// The transaction does not wait for the disk: if the server forgets it, the sagas are retired again, and their
 /// participants are told twice.
 pub(crate) const LOCK_ENDED: &str = "
@@ -19,6 +21,7 @@ FROM saga.instance JOIN saga.definition ON definition.id = instance.definition
 WHERE participants IS NOT NULL
     AND ended_at <= statement_timestamp() - $1 * interval '1 microsecond'
     AND ended_at >= timestamptz 'epoch' + $2 * interval '1 microsecond'
+    AND NOT EXISTS (SELECT FROM saga.instance AS parent WHERE parent.id = instance.parent AND parent.ended_at IS NULL)
     AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
 ORDER BY ended_at
 LIMIT $3
@@ -31,7 +34,7 @@ FOR UPDATE OF instance SKIP LOCKED
 pub(crate) const RETIRE: &str = "
 WITH retired AS (
     DELETE FROM saga.instance WHERE id = ANY($1)
-    RETURNING id, version, started_at, moved_at, definition, status, state, data
+    RETURNING id, version, started_at, moved_at, definition, status, state, data, parent, parent_step
 ), lines AS (
     DELETE FROM saga.journal WHERE saga = ANY($1)
     RETURNING saga, version, ROW(version, event, now, decision, at, writer)::saga.archived_line AS line
@@ -47,8 +50,9 @@ WITH retired AS (
 ), journal AS (
     SELECT saga, array_agg(line ORDER BY version) AS lines FROM lines GROUP BY saga
 )
-INSERT INTO saga.archive (id, version, started_at, moved_at, definition, status, state, data, journal)
-SELECT id, version, started_at, moved_at, definition, status, state, data, lines
+INSERT INTO saga.archive
+    (id, version, started_at, moved_at, definition, status, state, data, parent, parent_step, journal)
+SELECT id, version, started_at, moved_at, definition, status, state, data, parent, parent_step, lines
 FROM retired JOIN journal ON journal.saga = retired.id
 WHERE $2
 ON CONFLICT (id) DO NOTHING

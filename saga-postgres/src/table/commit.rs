@@ -9,6 +9,7 @@
 /// - `$17..$21` the journal: saga, version, event, now, decision
 /// - `$22..$29` the outbox: saga, id, message, destination, key, headers, body, claimed
 /// - `$30..$34` timers to arm: saga, step, direction, attempt, after; `$35..$36` timers to drop: saga, step
+/// - `$37..$38` the saga that each start is a step of, and that step; nulls for most
 ///
 /// Rows are locked in the order of their ids (`locked`), and keys inserted in theirs (`keyed`), so that two batches
 /// wait for each other instead of deadlocking. The lock on `definition` keeps a fingerprint from being replaced
@@ -41,9 +42,9 @@ WITH change AS (
     ORDER BY id
     FOR KEY SHARE
 ), start AS (
-    SELECT start.id, known.id AS definition, start.name, start.key, start.input
-    FROM unnest($11::uuid[], $12::text[], $13::int8[], $14::uuid[], $15::text[], $16::uuid[])
-        AS start (id, name, version, fingerprint, key, input)
+    SELECT start.id, known.id AS definition, start.name, start.key, start.input, start.parent, start.parent_step
+    FROM unnest($11::uuid[], $12::text[], $13::int8[], $14::uuid[], $15::text[], $16::uuid[], $37::uuid[], $38::text[])
+        AS start (id, name, version, fingerprint, key, input, parent, parent_step)
     JOIN known USING (name, version, fingerprint)
 ), keyed AS (
     INSERT INTO saga.business_key (name, key, saga, input)
@@ -51,8 +52,9 @@ WITH change AS (
     ON CONFLICT DO NOTHING
     RETURNING saga
 ), started AS (
-    INSERT INTO saga.instance (id, definition, version, status, state, data, parked, ended_at)
+    INSERT INTO saga.instance (id, definition, version, status, state, data, parked, parent, parent_step, ended_at)
     SELECT id, start.definition, change.version, change.status, change.state, change.data, change.parked,
+        start.parent, start.parent_step,
         CASE WHEN change.status IN ('completed', 'compensated') THEN statement_timestamp() END
     FROM start JOIN change USING (id)
     WHERE start.key IS NULL OR id IN (SELECT saga FROM keyed)

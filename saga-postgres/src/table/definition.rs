@@ -31,7 +31,7 @@ SELECT name, version
 FROM saga.definition
 WHERE id = ANY($1) AND EXISTS (
     SELECT FROM saga.instance
-    WHERE instance.definition = definition.id AND status IN ('running', 'compensating', 'parked')
+    WHERE instance.definition = definition.id AND status IN ('running', 'compensating', 'provisional', 'parked')
 )
 ORDER BY name, version
 ";

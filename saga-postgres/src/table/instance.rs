@@ -13,7 +13,7 @@ LEFT JOIN saga.definition ON definition.id = instance.definition
 /// Up to `$5` sagas, newest first: of the type `$1`, with the status `$2`, with the business key `$3`, before the
 /// saga `$4`; begun at least `$6` and less than `$7` ago; neither ended nor moved for `$8`. A null filters nothing.
 pub(crate) const LIST: &str = "
-SELECT instance.id, instance.version, status, parked, business_key.key,
+SELECT instance.id, instance.version, status, parked, parent, parent_step, business_key.key,
     definition.name, definition.version AS definition_version, fingerprint,
     (extract(epoch FROM started_at) * 1000000)::int8 AS started,
     (extract(epoch FROM moved_at) * 1000000)::int8 AS moved
@@ -26,26 +26,32 @@ WHERE ($1::text IS NULL OR definition.name = $1)
     AND ($4::uuid IS NULL OR instance.id < $4)
     AND ($6::int8 IS NULL OR started_at <= statement_timestamp() - $6 * interval '1 microsecond')
     AND ($7::int8 IS NULL OR started_at > statement_timestamp() - $7 * interval '1 microsecond')
-    AND ($8::int8 IS NULL OR status IN ('running', 'compensating', 'parked')
+    AND ($8::int8 IS NULL OR status IN ('running', 'compensating', 'provisional', 'parked')
         AND moved_at <= statement_timestamp() - $8 * interval '1 microsecond')
 ORDER BY instance.id DESC
 LIMIT $5
 ";
 
-/// The saga `$1` with its journal, which is an array of rows so that the saga is sent only once. It may be archived.
+/// The saga `$1` with its journal, which is an array of rows so that the saga is sent only once; then up to `$2` sagas
+/// that its steps have run, without theirs. All of them may be archived.
 pub(crate) const SHOW: &str = "
 WITH shown AS (
-    SELECT id, version, status, parked, state, data, definition, started_at, moved_at,
-        ARRAY(
+    SELECT id, version, status, parked, parent, parent_step, definition, started_at, moved_at,
+        CASE WHEN id = $1 THEN state END AS state,
+        CASE WHEN id = $1 THEN data END AS data,
+        CASE WHEN id = $1 THEN ARRAY(
             SELECT ROW(version, event, now, decision, at, writer)::saga.archived_line
             FROM saga.journal WHERE journal.saga = instance.id ORDER BY version
-        ) AS journal
-    FROM saga.instance WHERE id = $1
+        ) END AS journal
+    FROM saga.instance WHERE id = $1 OR parent = $1
     UNION ALL
-    SELECT id, version, status, NULL, state, data, definition, started_at, moved_at, journal
-    FROM saga.archive WHERE id = $1
+    SELECT id, version, status, NULL, parent, parent_step, definition, started_at, moved_at,
+        CASE WHEN id = $1 THEN state END,
+        CASE WHEN id = $1 THEN data END,
+        CASE WHEN id = $1 THEN journal END
+    FROM saga.archive WHERE id = $1 OR parent = $1
 )
-SELECT shown.id, shown.version, status, parked, business_key.key, state, data,
+SELECT shown.id, shown.version, status, parked, parent, parent_step, business_key.key, state, data,
     definition.name, definition.version AS definition_version, fingerprint,
     (extract(epoch FROM started_at) * 1000000)::int8 AS started,
     (extract(epoch FROM moved_at) * 1000000)::int8 AS moved,
@@ -59,6 +65,8 @@ SELECT shown.id, shown.version, status, parked, business_key.key, state, data,
 FROM shown
 JOIN saga.definition ON definition.id = shown.definition
 LEFT JOIN saga.business_key ON business_key.saga = shown.id
+ORDER BY shown.id <> $1, shown.id
+LIMIT $2 + 1
 ";
 
 /// What is under way: a row for each definition with sagas that neither ended nor parked, one for each step of a
@@ -68,7 +76,7 @@ pub(crate) const WORKLOAD: &str = "
 SELECT definition.name, definition.version AS definition_version, fingerprint, counted.*
 FROM (
     SELECT definition, NULL AS step, count(*), 0::int8 AS repeated FROM saga.instance
-    WHERE status IN ('running', 'compensating') GROUP BY definition
+    WHERE status IN ('running', 'compensating', 'provisional') GROUP BY definition
     UNION ALL
     SELECT definition, split_part(step, '#', 1), count(*), count(*) FILTER (WHERE attempt > 1) FROM saga.timer
     GROUP BY definition, split_part(step, '#', 1)
@@ -85,14 +93,16 @@ pub(crate) const HOLDER: &str = "SELECT saga FROM saga.business_key WHERE key = 
 /// How things stand: a row for each definition that has unfinished sagas, and in each row what is true of all.
 /// One row without a definition if none has.
 ///
+/// A saga that is through waits for its parent, and for nothing of its own: it is never the oldest.
+///
 /// Reads every unfinished saga: `moved_at` has no index, because that would cost each transition its HOT update.
 pub(crate) const HEALTH: &str = "
 WITH unfinished AS MATERIALIZED (
-    SELECT id, definition, moved_at, status = 'parked' AS parked FROM saga.instance
-    WHERE status IN ('running', 'compensating', 'parked')
+    SELECT id, definition, moved_at, status, status = 'parked' AS parked FROM saga.instance
+    WHERE status IN ('running', 'compensating', 'provisional', 'parked')
 ), oldest AS (
     SELECT id, (extract(epoch FROM statement_timestamp() - moved_at) * 1000000)::int8 AS waiting
-    FROM unfinished WHERE NOT parked ORDER BY moved_at LIMIT 1
+    FROM unfinished WHERE status IN ('running', 'compensating') ORDER BY moved_at LIMIT 1
 ), counted AS (
     SELECT definition, count(*) AS unfinished FROM unfinished GROUP BY definition
 )

@@ -158,7 +158,7 @@ pub(crate) fn step(name: &str) -> StepName {
 
 /// The start of a saga: one journal entry, one claimed outbox row, one timer.
 pub(crate) fn start(id: SagaId) -> Commit {
-    let start = Start { definition: definition(), key: None, input: Uuid::from_u128(1) };
+    let start = Start { definition: definition(), key: None, input: Uuid::from_u128(1), parent: None };
     commit(id, Change::Start(start), 1)
 }
 
@@ -167,6 +167,7 @@ pub(crate) fn start_with_key(id: SagaId, key: &str, input: u128) -> Commit {
         definition: definition(),
         key: Some(BusinessKey::new(key).unwrap()),
         input: Uuid::from_u128(input),
+        parent: None,
     };
     commit(id, Change::Start(start), 1)
 }

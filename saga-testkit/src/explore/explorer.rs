@@ -12,10 +12,11 @@ use saga_core::machine::{Decision, Transition, start};
 use saga_core::message::{Payload, TraceParent};
 use saga_core::policy::Timestamp;
 use saga_core::runtime::Reply;
-use saga_core::{Command, Definition, Saga, Signal, Undoes};
+use saga_core::{Command, Definition, Saga, Signal, SubSaga, Undoes};
 use uuid::Uuid;
 
 use super::Faults;
+use super::children::{self, Ask};
 use super::external::DecideExternal;
 use super::orchestrator::{Asked, plain};
 use super::participants::Participants;
@@ -33,12 +34,13 @@ use super::world::{Local, World};
 /// and everything goes wrong that can.
 pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
     Explorer {
-        plan: definition.plan().clone(),
+        plans: vec![definition.plan().clone()],
         sagas: Vec::new(),
         model: (),
         faults: Faults::all(),
         states_max: STATES_MAX,
         apply: saga_core::machine::apply,
+        ask: children::ask,
         decide: saga_core::fence::decide,
         decide_external: saga_core::fence::decide_external,
         external: HashSet::new(),
@@ -53,12 +55,14 @@ pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
 /// An exploration under construction. `M` is what the participants keep.
 #[must_use = "an exploration does nothing until it is run"]
 pub struct Explorer<S, M> {
-    plan: Arc<Plan>,
+    /// The saga's, and those of the sagas that steps run.
+    plans: Vec<Arc<Plan>>,
     sagas: Vec<Payload>,
     model: M,
     faults: Faults,
     states_max: usize,
     pub(super) apply: Apply,
+    pub(super) ask: Ask,
     decide: Decide,
     decide_external: DecideExternal,
     pub(super) external: HashSet<&'static str>,
@@ -76,7 +80,7 @@ impl<S: Saga> Explorer<S, ()> {
     ///
     /// Panics if handlers or conditions were given before, which are for no model.
     pub fn model<M: Clone>(self, model: M) -> Explorer<S, M> {
-        let Explorer { plan, sagas, faults, states_max, apply, decide, signals, saga, .. } = self;
+        let Explorer { plans, sagas, faults, states_max, apply, ask, decide, signals, saga, .. } = self;
         let Explorer { decide_external, external, .. } = self;
         assert!(
             self.participants.known_types().next().is_none()
@@ -86,12 +90,13 @@ impl<S: Saga> Explorer<S, ()> {
         );
         let (participants, invariants, finals) = (Participants::new(), Vec::new(), Vec::new());
         Explorer {
-            plan,
+            plans,
             sagas,
             model,
             faults,
             states_max,
             apply,
+            ask,
             decide,
             decide_external,
             external,
@@ -114,6 +119,12 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     pub fn saga(mut self, data: &S) -> Self {
         let data = Payload::encode(data);
         self.sagas.push(data.unwrap_or_else(|error| panic!("the saga's data: {error}")));
+        self
+    }
+
+    /// Adds the definition of a saga that steps run: of this one, or of those that it runs. It is explored with them.
+    pub fn sub_saga<C: SubSaga>(mut self, definition: &Definition<C>) -> Self {
+        self.plans.push(definition.plan().clone());
         self
     }
 
@@ -226,7 +237,8 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     /// # Panics
     ///
     /// Panics if the exploration itself makes no sense: a handler of a command that the saga does not send, a
-    /// handler without the undo that belongs to it, a saga that cannot start. A panic in a model comes through.
+    /// handler without the undo that belongs to it, a saga that cannot start, one that is run by a step and was not
+    /// added, or that is run for each of several items. A panic in a model comes through.
     #[track_caller]
     pub fn run(self) -> Report {
         let states_max = self.states_max;
@@ -276,31 +288,28 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
             self.sagas
                 .push(least.unwrap_or_else(|error| panic!("give the saga's data with `saga`: {error}")));
         }
-        let mut rules = Rules {
-            apply: self.apply,
-            decide: self.decide,
-            decide_external: self.decide_external,
-            external: self.external,
-            participants: self.participants,
-            invariants: self.invariants,
-            finals: self.finals,
-            ..Rules::new(self.plan, self.faults)
-        };
+        let mut rules = Rules::new(self.plans, self.faults);
+        (rules.apply, rules.ask, rules.decide) = (self.apply, self.ask, self.decide);
+        (rules.decide_external, rules.external) = (self.decide_external, self.external);
+        (rules.participants, rules.invariants, rules.finals) =
+            (self.participants, self.invariants, self.finals);
+        rules.slots = rules.all_slots(self.sagas.len());
         rules.signals = signals(&rules, &self.signals);
         let model = rules.models.number(self.model);
-        let sagas =
+        let mut sagas: Vec<Local> =
             self.sagas.into_iter().enumerate().map(|(number, data)| begin(&rules, number, data)).collect();
+        sagas.resize_with(rules.slots.len(), Local::nobody);
         (rules, World { model, sagas })
     }
 
     #[track_caller]
     fn check(&self) {
-        let steps = self.plan.steps();
-        if let Some(step) = steps.iter().find(|step| self.participants.lacks_undo(step)) {
+        let steps = || self.plans.iter().flat_map(|plan| plan.steps());
+        if let Some(step) = steps().find(|step| self.participants.lacks_undo(step)) {
             panic!("{} has a handler; say with `undo` how its work is taken back", step.name);
         }
         let is_sent = |wanted: &str| {
-            let sent = steps.iter().flat_map(|step| {
+            let sent = steps().flat_map(|step| {
                 let command = step.command().map(|command| &command.command_type);
                 command.into_iter().chain(step.undo().map(|undo| &undo.command_type))
             });
@@ -311,7 +320,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
         }
         let known = self.participants.known_types().chain(self.external.iter().copied());
         if let Some(command) = known.into_iter().find(|command| !is_sent(command)) {
-            panic!("{} sends no {command}", self.plan.reference());
+            panic!("{} sends no {command}", self.plans[0].reference());
         }
     }
 }
@@ -320,17 +329,21 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
 #[track_caller]
 fn signals<M>(rules: &Rules<M>, given: &[(&'static str, Payload)]) -> Vec<(u32, u32)> {
     let mut signals = Vec::new();
-    let steps = rules.plan.steps().iter().enumerate();
-    for (place, step) in steps.filter(|(_, step)| matches!(step.work, Work::Signal { .. })) {
+    let steps = (0..rules.plans.len() as u32).flat_map(|plan| {
+        let steps = rules.plans[plan as usize].steps().iter();
+        steps.map(move |step| rules.number(plan, &step.name))
+    });
+    for number in steps.filter(|step| matches!(rules.step(*step).work, Work::Signal { .. })) {
+        let ((plan, place), step) = (rules.place(number), rules.step(number));
         let given = given.iter().filter(|(name, _)| *name == step.name.as_str());
         let mut values: Vec<Payload> = given.map(|(_, signal)| signal.clone()).collect();
         if values.is_empty() {
-            let yes = rules.plan.least_reply(place);
+            let yes = plan.least_reply(place);
             values.push(yes.unwrap_or_else(|error| panic!("{error}; list signals with `signal`")));
             let refuses = rules.faults.contains(Faults::REFUSAL);
-            values.extend(rules.plan.least_refusal(place).ok().filter(|_| refuses));
+            values.extend(plan.least_refusal(place).ok().filter(|_| refuses));
         }
-        signals.extend(values.into_iter().map(|signal| (place as u32, rules.payloads.number(signal))));
+        signals.extend(values.into_iter().map(|signal| (number, rules.payloads.number(signal))));
     }
     signals
 }
@@ -341,14 +354,15 @@ fn begin<M>(rules: &Rules<M>, number: usize, data: Payload) -> Local {
     let id = SagaId::from_uuid(Uuid::from_u128(SAGA + number as u128));
     let trace = TraceParent::of_message(id, MessageId::from_uuid(id.as_uuid()));
     let now = Timestamp::from_micros(0);
-    let Transition { next, effects, decision } = start(&rules.plan, id, data, trace, now)
-        .unwrap_or_else(|error| panic!("{} cannot start: {error}", rules.plan.reference()));
+    let plan = &rules.plans[0];
+    let Transition { next, effects, decision } = start(plan, id, data, trace, now)
+        .unwrap_or_else(|error| panic!("{} cannot start: {error}", plan.reference()));
     debug_assert_eq!(decision, Decision::Started);
-    let effects: Vec<Asked> = effects.iter().filter_map(|effect| rules.asked(effect)).collect();
+    let effects: Vec<Asked> = effects.iter().filter_map(|effect| rules.asked(&next, effect)).collect();
     let instance = rules.instances.number(plain(next));
     let mut local = Local { instance, cells: Vec::new() };
     if let Err(wrong) = rules.take_effects(&mut local, &effects) {
-        panic!("{} cannot start: {wrong}", rules.plan.reference());
+        panic!("{} cannot start: {wrong}", plan.reference());
     }
     local
 }

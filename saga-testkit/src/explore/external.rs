@@ -98,7 +98,8 @@ impl Outside {
 impl<M: Clone + Eq + Hash> Rules<M> {
     pub(super) fn is_external(&self, step: u32) -> bool {
         !self.external.is_empty()
-            && self.plan.steps()[self.place(step)]
+            && self
+                .step(step)
                 .command()
                 .is_some_and(|command| self.external.contains(command.command_type.as_str()))
     }
@@ -157,7 +158,7 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     fn ends(&self, cell: &Cell) -> impl Iterator<Item = (Outward, Cell)> + use<M> {
         let cell = *cell;
         let charged = cell.effects > 0;
-        let retriable = matches!(self.plan.steps()[self.place(cell.step)].role, Role::Retriable);
+        let retriable = matches!(self.step(cell.step).role, Role::Retriable);
         let refuses = self.faults.contains(Faults::REFUSAL) && !charged && !retriable;
         let breaks = self.faults.contains(Faults::UNKNOWN);
         let ends = [
@@ -180,11 +181,11 @@ impl<M: Clone + Eq + Hash> Rules<M> {
         if worker == Worker::Undoing {
             return self.run_undo(cell, Direction::Do);
         }
-        let place = self.place(cell.step);
+        let (plan, place) = self.place(cell.step);
         let least = |payload: Result<Payload, ScriptError>| payload.map_err(|error| error.to_string());
         let called = match worker {
-            Worker::WithDone => Called::Done(least(self.plan.least_reply(place))?),
-            Worker::WithRefused => Called::Refused(least(self.plan.least_refusal(place))?),
+            Worker::WithDone => Called::Done(least(plan.least_reply(place))?),
+            Worker::WithRefused => Called::Refused(least(plan.least_refusal(place))?),
             Worker::Calling | Worker::WithNothing | Worker::Undoing => {
                 Called::Failed(Fault::temporary("explored"))
             }

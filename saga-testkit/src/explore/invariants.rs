@@ -5,7 +5,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use saga_core::definition::{Role, StepPlan, Work};
+use saga_core::definition::{Plan, Role, StepPlan, Work};
 use saga_core::fence::FenceState;
 use saga_core::id::Direction;
 use saga_core::machine::{Instance, State, Status, StepRecord, StepState};
@@ -38,7 +38,7 @@ impl<M> Rules<M> {
         let Stimulus::Reply { step, direction, .. } = stimulus else { return None };
         let awaited = self.awaited(before, step);
         let final_anyway = awaited == Some(Direction::Close) && direction == Direction::Do;
-        let name = self.steps.value(step);
+        let name = self.name(step);
         let parked = matches!(before.state, State::Parked(_));
         (parked || (awaited != Some(direction) && !final_anyway))
             .then(|| format!("a reply to {direction} {name} counts, and nobody awaits it [correlation]"))
@@ -49,12 +49,13 @@ impl<M> Rules<M> {
         let going_back = after.state.cause().is_some();
         effects.iter().find_map(|effect| match effect {
             Asked::Send { step, direction: Direction::Do, .. } if going_back => {
-                Some(format!("{} is asked for while the saga goes back [order]", self.steps.value(*step)))
+                Some(format!("{} is asked for while the saga goes back [order]", self.name(*step)))
             }
             Asked::Send { step, direction: Direction::Undo, .. } if !going_back => {
-                Some(format!("{} is undone while the saga goes forward [order]", self.steps.value(*step)))
+                Some(format!("{} is undone while the saga goes forward [order]", self.name(*step)))
             }
             Asked::Send { .. } | Asked::Arm { .. } | Asked::Disarm { .. } => None,
+            Asked::Answer { .. } | Asked::Release { .. } => None,
         })
     }
 
@@ -72,38 +73,38 @@ impl<M> Rules<M> {
         let parked = matches!(after.state, State::Parked(_));
         let awaited = self.awaited(after, step) == Some(direction);
         (awaited && !sent && !parked && moment == Moment::Early)
-            .then(|| format!("{direction} {} is not sent again [loss]", self.steps.value(step)))
+            .then(|| format!("{direction} {} is not sent again [loss]", self.name(step)))
     }
 
     fn awaited(&self, instance: &Instance, step: u32) -> Option<Direction> {
-        let name = self.steps.value(step);
-        let record = instance.state.steps().iter().find(|record| record.name == *name)?;
+        let name = self.name(step);
+        let record = instance.state.steps().iter().find(|record| record.name == name)?;
         record.state.awaited().map(|(direction, _)| direction)
     }
 
     /// A step is undone only when no effect of a later group stands or can still come about.
     pub(super) fn wrong_undo(&self, local: &Local, undone: u32) -> Option<String> {
-        let place = self.place(undone);
-        let group = self.plan.groups().iter().find(|group| group.contains(&place))?;
+        let (plan, place) = self.place(undone);
+        let group = plan.groups().iter().find(|group| group.contains(&place))?;
         let later = local.cells.iter().find(|cell| {
-            let place = self.place(cell.step);
+            let (_, place) = self.place(cell.step);
             place >= group.end && !self.is_harmless(cell.step) && !self.is_out_of_the_world(cell)
         })?;
-        let (undone, later) = (self.steps.value(undone), self.steps.value(later.step));
+        let (undone, later) = (self.name(undone), self.name(later.step));
         Some(format!("{undone} is undone before {later} is out of the world [undo order]"))
     }
 
     pub(super) fn sends_command(&self, step: u32) -> bool {
-        self.plan.steps()[self.place(step)].command().is_some()
+        self.step(step).command().is_some()
     }
 
     pub(super) fn pauses(&self, step: u32) -> bool {
-        matches!(self.plan.steps()[self.place(step)].work, Work::Pause)
+        matches!(self.step(step).work, Work::Pause)
     }
 
     /// Whether it makes no difference that a step was done.
     fn is_harmless(&self, step: u32) -> bool {
-        matches!(self.plan.steps()[self.place(step)].role, Role::NothingToUndo)
+        matches!(self.step(step).role, Role::NothingToUndo)
     }
 
     /// Whether a step's effect does not stand and never will.
@@ -126,7 +127,7 @@ impl<M> Rules<M> {
 
     /// Every effect happens at most once, and is taken back at most once and only after it.
     fn wrong_cell(&self, cell: &Cell) -> Option<String> {
-        let name = || self.steps.value(cell.step);
+        let name = || self.name(cell.step);
         let yes_and_no = |direction| {
             cell.has(Message::Reply(direction, Said::Done))
                 && cell.has(Message::Reply(direction, Said::Refused))
@@ -146,16 +147,17 @@ impl<M> Rules<M> {
     fn wrong_knowledge(&self, local: &Local, standing: &Standing) -> Option<String> {
         let is_not = |cell: &&Cell| cell.effects == 0 || cell.undos > 0;
         let stands = |cell: &&Cell| {
+            let stands = cell.effects > cell.undos && !self.is_harmless(cell.step);
             // Whoever made a call that landed late is still there, or comes again, to take it back.
-            cell.effects > cell.undos && !self.is_harmless(cell.step) && !cell.outside.is_busy()
+            (stands && !cell.outside.is_busy()) || self.is_child_under_way(cell)
         };
         let cell = |step: &u32| local.cell(*step);
         if let Some(cell) = standing.done.iter().filter_map(cell).find(is_not) {
-            let name = self.steps.value(cell.step);
+            let name = self.name(cell.step);
             return Some(format!("the saga takes {name} for done, and it is not [truth]"));
         }
         let cell = standing.not_done.iter().filter_map(cell).find(stands)?;
-        let name = self.steps.value(cell.step);
+        let name = self.name(cell.step);
         Some(format!("the saga takes {name} for not done or undone, and its effect stands [truth]"))
     }
 
@@ -169,25 +171,27 @@ impl<M> Rules<M> {
             return Some(format!("the saga has ended, and nobody knows what became of {} [end]", open.name));
         }
         match &instance.state {
-            State::Completed(_) => self.wrong_completed(records),
-            State::Compensated(_) => self.wrong_compensated(records),
+            State::Completed(_) | State::Provisional(_) => {
+                self.wrong_completed(self.plan_of(instance).1, records)
+            }
+            State::Compensated(_) => self.wrong_compensated(self.plan_of(instance).1, records),
             State::Running(_) | State::Compensating(_) | State::Parked(_) => None,
         }
     }
 
-    fn wrong_completed(&self, records: &[StepRecord]) -> Option<String> {
+    fn wrong_completed(&self, plan: &Plan, records: &[StepRecord]) -> Option<String> {
         let is_missing = |step: &&StepPlan| {
             step.items_at_once.is_none() && !records.iter().any(|record| record.name == step.name)
         };
-        let missing = self.plan.steps().iter().find(is_missing).map(|step| &step.name);
+        let missing = plan.steps().iter().find(is_missing).map(|step| &step.name);
         let is_open = |record: &&StepRecord| !matches!(record.state, StepState::Done(_) | StepState::Skipped);
         let open = || records.iter().find(is_open).map(|record| &record.name);
         missing.or_else(open).map(|step| format!("the saga is completed without {step} [end]"))
     }
 
-    fn wrong_compensated(&self, records: &[StepRecord]) -> Option<String> {
+    fn wrong_compensated(&self, plan: &Plan, records: &[StepRecord]) -> Option<String> {
         let stands = |record: &&StepRecord| {
-            let step = self.plan.position_of(&record.name).map(|place| &self.plan.steps()[place]);
+            let step = plan.position_of(&record.name).map(|place| &plan.steps()[place]);
             let can_be_undone = step.is_some_and(|step| !matches!(step.role, Role::NothingToUndo));
             can_be_undone && matches!(record.state, StepState::Done(_))
         };
@@ -200,7 +204,7 @@ impl<M> Rules<M> {
         let is_unarmed = |step: u32| !local.cell(step).is_some_and(Cell::is_armed);
         let (step, _) = standing.awaited.iter().find(|(step, _)| is_unarmed(*step))?;
         (standing.status != Status::Parked)
-            .then(|| format!("{} is awaited without a timer [loss]", self.steps.value(*step)))
+            .then(|| format!("{} is awaited without a timer [loss]", self.name(*step)))
     }
 }
 
@@ -212,7 +216,7 @@ impl<M: Eq + Hash> Rules<M> {
         }
         let model = self.models.value(world.model);
         let sagas: Vec<Arc<Instance>> =
-            world.sagas.iter().map(|local| self.instances.value(local.instance)).collect();
+            self.given(world).map(|local| self.instances.value(local.instance)).collect();
         let scene = Scene { model: &*model, sagas: &sagas };
         let broken = |condition: &&Condition<M>| !(condition.holds)(&scene);
         let ended = sagas.iter().all(|saga| saga.state.status().is_terminal());

@@ -10,21 +10,45 @@ use saga_core::machine::{
 use saga_core::message::{Answer, Fault, Payload};
 use saga_core::policy::Timestamp;
 
+use super::children;
 use super::rules::Rules;
 use super::world::{NONE, Said};
 
 /// Something that happens to one saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stimulus {
-    Reply { step: u32, direction: Direction, said: Said, body: u32 },
-    Timer { step: u32, direction: Direction },
-    PermanentFault { step: u32, direction: Direction },
-    Signal { step: u32, body: u32 },
+    /// The parent's command arrives, for the first time or again.
+    Asked(Direction),
+    /// The parent's release arrives.
+    Released,
+    Reply {
+        step: u32,
+        direction: Direction,
+        said: Said,
+        body: u32,
+    },
+    Timer {
+        step: u32,
+        direction: Direction,
+    },
+    PermanentFault {
+        step: u32,
+        direction: Direction,
+    },
+    Signal {
+        step: u32,
+        body: u32,
+    },
     Cancel,
     Retry,
     Compensate,
-    ResolveDone { step: u32, body: u32 },
-    ResolveNotDone { step: u32 },
+    ResolveDone {
+        step: u32,
+        body: u32,
+    },
+    ResolveNotDone {
+        step: u32,
+    },
 }
 
 /// When it happens, as far as that makes a difference.
@@ -53,9 +77,27 @@ pub(super) enum Outcome {
 /// An effect of a transition.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asked {
-    Send { step: u32, direction: Direction, body: u32 },
-    Arm { step: u32 },
-    Disarm { step: u32 },
+    Send {
+        step: u32,
+        direction: Direction,
+        body: u32,
+    },
+    /// The parent is answered.
+    Answer {
+        direction: Direction,
+        said: Said,
+        body: u32,
+    },
+    /// A child is released.
+    Release {
+        step: u32,
+    },
+    Arm {
+        step: u32,
+    },
+    Disarm {
+        step: u32,
+    },
 }
 
 /// What the search needs to know of a saga, found out once for each of its states.
@@ -76,11 +118,12 @@ impl<M> Rules<M> {
     pub(super) fn happen(&self, instance: u32, stimulus: Stimulus, moment: Moment) -> Outcome {
         let before = self.instances.value(instance);
         let event = self.event(stimulus, moment);
-        match (self.apply)(&self.plan, &at(&before, moment), &event, now(moment)) {
+        let (_, plan) = self.plan_of(&before);
+        match (self.apply)(plan, &at(&before, moment), &event, now(moment)) {
             Ok(Applied::Ignored(_)) => Outcome::Nothing,
             Ok(Applied::Moved(transition)) => {
                 let effects: Vec<Asked> =
-                    transition.effects.iter().filter_map(|effect| self.asked(effect)).collect();
+                    transition.effects.iter().filter_map(|effect| self.asked(&before, effect)).collect();
                 let after = plain(transition.next);
                 match self.wrong_transition(&before, &after, stimulus, moment, &effects) {
                     Some(wrong) => Outcome::Wrong(wrong),
@@ -96,15 +139,15 @@ impl<M> Rules<M> {
 
     pub(super) fn standing(&self, instance: u32) -> Standing {
         let instance = self.instances.value(instance);
-        let steps = instance.state.steps();
+        let (steps, (plan, _)) = (instance.state.steps(), self.plan_of(&instance));
         let of = |wanted: fn(&StepState) -> bool| {
             let wanted = steps.iter().filter(|record| wanted(&record.state));
-            let numbers = wanted.map(|record| self.steps.number(record.name.clone()));
+            let numbers = wanted.map(|record| self.number(plan, &record.name));
             numbers.filter(|step| self.sends_command(*step)).collect()
         };
         let awaited = steps
             .iter()
-            .filter_map(|record| Some((self.steps.number(record.name.clone()), record.state.awaited()?.0)));
+            .filter_map(|record| Some((self.number(plan, &record.name), record.state.awaited()?.0)));
         Standing {
             status: instance.state.status(),
             going_back: instance.state.cause().is_some(),
@@ -119,8 +162,10 @@ impl<M> Rules<M> {
     pub(super) fn event(&self, stimulus: Stimulus, moment: Moment) -> Event {
         let attempt = attempt(moment);
         let reason = || "explored".to_owned();
-        let name = |step| StepName::clone(&self.steps.value(step));
+        let name = |step| self.name(step);
         match stimulus {
+            Stimulus::Asked(direction) => children::asked(direction),
+            Stimulus::Released => Event::Released,
             Stimulus::Reply { step, direction, said, body } => {
                 let answer = self.answer(said, body);
                 Event::Replied { step: name(step), direction, attempt, answer }
@@ -155,13 +200,25 @@ impl<M> Rules<M> {
         }
     }
 
+    /// An answer to a parent, if it is a final one.
+    pub(super) fn answered(&self, direction: Direction, answer: &Answer) -> Option<Asked> {
+        let body = match answer {
+            Answer::Done(body) | Answer::Refused(body) => self.payloads.number(body.clone()),
+            Answer::Undone | Answer::Closed | Answer::Running | Answer::Fault(_) => NONE,
+        };
+        Some(Asked::Answer { direction, said: Said::of(answer)?, body })
+    }
+
     pub(super) fn payload(&self, body: u32) -> Payload {
         if body == NONE { Payload::default() } else { Payload::clone(&self.payloads.value(body)) }
     }
 
-    pub(super) fn asked(&self, effect: &Effect) -> Option<Asked> {
-        let number = |step: &StepName| self.steps.number(step.clone());
+    pub(super) fn asked(&self, saga: &Instance, effect: &Effect) -> Option<Asked> {
+        let (plan, _) = self.plan_of(saga);
+        let number = |step: &StepName| self.number(plan, step);
         Some(match effect {
+            Effect::Answer { direction, answer } => self.answered(*direction, answer)?,
+            Effect::Release { step, .. } => Asked::Release { step: number(step) },
             Effect::Send { step, direction, body, .. } => {
                 let body = self.payloads.number(body.clone());
                 Asked::Send { step: number(step), direction: *direction, body }
@@ -178,6 +235,7 @@ impl Stimulus {
     const fn comes_from_outside(self) -> bool {
         match self {
             Stimulus::Reply { .. } | Stimulus::Timer { .. } | Stimulus::PermanentFault { .. } => false,
+            Stimulus::Asked(_) | Stimulus::Released => false,
             Stimulus::Signal { .. }
             | Stimulus::Cancel
             | Stimulus::Retry
@@ -191,6 +249,9 @@ impl Stimulus {
 /// The saga without what is no part of a state: version, times, attempts, and the words of a reason.
 pub(super) fn plain(mut instance: Instance) -> Instance {
     instance.version = 0;
+    if let Some(parent) = &mut instance.parent {
+        parent.attempt = 1;
+    }
     if let State::Parked(parked) = &mut instance.state {
         parked.reason.clear();
     }
@@ -242,6 +303,7 @@ fn steps_mut(state: &mut State) -> &mut [saga_core::machine::StepRecord] {
     match state {
         State::Running(running) => &mut running.steps,
         State::Compensating(compensating) => &mut compensating.steps,
+        State::Provisional(provisional) => &mut provisional.steps,
         State::Parked(parked) => &mut parked.steps,
         State::Completed(completed) => &mut completed.steps,
         State::Compensated(compensated) => &mut compensated.steps,

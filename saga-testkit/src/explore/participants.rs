@@ -126,9 +126,8 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     }
 
     fn work(&self, model: u32, cell: &Cell) -> Result<Vec<Taken>, String> {
-        let place = self.place(cell.step);
-        let Some(command) = self.plan.steps()[place].command() else { return Ok(Vec::new()) };
-        let answers = self.answers(model, cell, place, command.command_type.as_str());
+        let Some(command) = self.step(cell.step).command() else { return Ok(Vec::new()) };
+        let answers = self.answers(model, cell, command.command_type.as_str());
         let answers = answers.map_err(|error| error.to_string())?;
         Ok(answers.into_iter().map(|(model, answer)| self.worked(model, &answer)).collect())
     }
@@ -143,13 +142,8 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     }
 
     /// What the step's handler answers; without one, the replies and refusals that the user listed, or the least.
-    fn answers(
-        &self,
-        model: u32,
-        cell: &Cell,
-        place: usize,
-        command: &str,
-    ) -> Result<Vec<(u32, Answer)>, Box<dyn Error>> {
+    fn answers(&self, model: u32, cell: &Cell, command: &str) -> Result<Vec<(u32, Answer)>, Box<dyn Error>> {
+        let (plan, place) = self.place(cell.step);
         let mut answers = Vec::new();
         let handled = self.participants.work.get(command);
         if let Some(handle) = handled {
@@ -157,21 +151,21 @@ impl<M: Clone + Eq + Hash> Rules<M> {
             answers.push((changed.map_or(model, |changed| self.models.number(changed)), answer));
         } else {
             let listed = self.participants.replies.get(command);
-            let least = || self.plan.least_reply(place);
+            let least = || plan.least_reply(place);
             let replies = listed_or(listed, true, least)?;
             answers.extend(replies.into_iter().map(|reply| (model, Answer::Done(reply))));
         }
         if self.faults.contains(Faults::REFUSAL) {
-            let may_refuse = handled.is_none() && !matches!(self.plan.steps()[place].role, Role::Retriable);
+            let may_refuse = handled.is_none() && !matches!(plan.steps()[place].role, Role::Retriable);
             let listed = self.participants.refusals.get(command);
-            let refusals = listed_or(listed, may_refuse, || self.plan.least_refusal(place))?;
+            let refusals = listed_or(listed, may_refuse, || plan.least_refusal(place))?;
             answers.extend(refusals.into_iter().map(|why| (model, Answer::Refused(why))));
         }
         Ok(answers)
     }
 
     fn take_back(&self, model: u32, cell: &Cell, recorded: &Recorded) -> Result<Vec<Taken>, String> {
-        let step = &self.plan.steps()[self.place(cell.step)];
+        let step = self.step(cell.step);
         let undo = step.undo().and_then(|undo| self.participants.undos.get(undo.command_type.as_str()));
         let model = match (undo, recorded) {
             (Some(undo), Recorded::Reply(did)) => {

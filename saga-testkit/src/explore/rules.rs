@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use saga_core::definition::Plan;
+use saga_core::definition::{Plan, StepPlan};
 use saga_core::fence::{FenceState, Verdict};
 use saga_core::id::{Direction, StepName};
 use saga_core::machine::{Applied, Event, Instance, TransitionError};
@@ -12,6 +12,7 @@ use saga_core::message::Payload;
 use saga_core::policy::Timestamp;
 
 use super::Faults;
+use super::children::{self, Ask, Slot};
 use super::external::DecideExternal;
 use super::participants::Participants;
 use super::scene::Condition;
@@ -25,9 +26,13 @@ pub(super) type Decide = fn(Option<&FenceState>, Direction) -> Verdict;
 
 /// What is explored, and by which rules.
 pub(super) struct Rules<M> {
-    pub(super) plan: Arc<Plan>,
+    /// The definition that is explored, and behind it those that its steps run, and theirs.
+    pub(super) plans: Vec<Arc<Plan>>,
+    /// A place for each saga that there may be; those that were given come first.
+    pub(super) slots: Vec<Slot>,
     pub(super) faults: Faults,
     pub(super) apply: Apply,
+    pub(super) ask: Ask,
     pub(super) decide: Decide,
     pub(super) decide_external: DecideExternal,
     /// The command types whose participants call another system.
@@ -41,19 +46,26 @@ pub(super) struct Rules<M> {
     pub(super) instances: Table<Instance>,
     pub(super) rows: Table<FenceState>,
     pub(super) payloads: Table<Payload>,
-    pub(super) steps: Table<StepName>,
+    steps: Table<(u32, StepName)>,
+    /// The plan and the place of each step that is no item, by its number.
+    places: Vec<(u32, usize)>,
 }
 
 impl<M: Clone + Eq + Hash> Rules<M> {
-    pub(super) fn new(plan: Arc<Plan>, faults: Faults) -> Self {
-        let steps = Table::new();
-        for step in plan.steps() {
-            steps.number(step.name.clone());
+    pub(super) fn new(plans: Vec<Arc<Plan>>, faults: Faults) -> Self {
+        let (steps, mut places) = (Table::new(), Vec::new());
+        for (number, plan) in plans.iter().enumerate() {
+            for (place, step) in plan.steps().iter().enumerate() {
+                steps.number((number as u32, step.name.clone()));
+                places.push((number as u32, place));
+            }
         }
         Rules {
-            plan,
+            plans,
+            slots: Vec::new(),
             faults,
             apply: saga_core::machine::apply,
+            ask: children::ask,
             decide: saga_core::fence::decide,
             decide_external: saga_core::fence::decide_external,
             external: HashSet::new(),
@@ -66,17 +78,39 @@ impl<M: Clone + Eq + Hash> Rules<M> {
             rows: Table::new(),
             payloads: Table::new(),
             steps,
+            places,
         }
     }
 }
 
 impl<M> Rules<M> {
-    /// The place in the plan of the step with this number. Steps are numbered in the plan's order, items behind them.
-    pub(super) fn place(&self, step: u32) -> usize {
-        let place = step as usize;
-        match place < self.plan.steps().len() {
-            true => place,
-            false => self.plan.position_of(&self.steps.value(step)).unwrap_or_default(),
-        }
+    /// The plan that a saga follows, and its number.
+    pub(super) fn plan_of(&self, saga: &Instance) -> (u32, &Arc<Plan>) {
+        let number = self.plans.iter().position(|plan| *plan.reference() == saga.definition);
+        let number = number.unwrap_or_default();
+        (number as u32, &self.plans[number])
+    }
+
+    /// The number of a step of the plan with this number. Those of the plans come first, their items behind them.
+    pub(super) fn number(&self, plan: u32, step: &StepName) -> u32 {
+        self.steps.number((plan, step.clone()))
+    }
+
+    pub(super) fn name(&self, step: u32) -> StepName {
+        self.steps.value(step).1.clone()
+    }
+
+    /// The plan of the step with this number, and its place there.
+    pub(super) fn place(&self, step: u32) -> (&Arc<Plan>, usize) {
+        let (plan, place) = self.places.get(step as usize).copied().unwrap_or_else(|| {
+            let (plan, name) = &*self.steps.value(step);
+            (*plan, self.plans[*plan as usize].position_of(name).unwrap_or_default())
+        });
+        (&self.plans[plan as usize], place)
+    }
+
+    pub(super) fn step(&self, step: u32) -> &StepPlan {
+        let (plan, place) = self.place(step);
+        &plan.steps()[place]
     }
 }

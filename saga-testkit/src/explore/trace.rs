@@ -42,7 +42,7 @@ pub(super) fn label<M>(rules: &Rules<M>, world: &World, made: Move) -> String {
     };
     match world.sagas.len() {
         1 => what,
-        _ => format!("saga {}: {what}", made.saga + 1),
+        _ => format!("{}: {what}", rules.called(made.saga)),
     }
 }
 
@@ -54,9 +54,9 @@ struct Named {
 
 impl Named {
     fn of<M>(rules: &Rules<M>, step: u32) -> Self {
-        let plan = &rules.plan.steps()[rules.place(step)];
-        let participant = plan.command().map(|command| command.participant.to_string()).unwrap_or_default();
-        Named { step: rules.steps.value(step).to_string(), participant }
+        let participant =
+            rules.step(step).command().map(|command| command.participant.to_string()).unwrap_or_default();
+        Named { step: rules.name(step).to_string(), participant }
     }
 }
 
@@ -94,6 +94,8 @@ fn heard<M>(rules: &Rules<M>, stimulus: Stimulus, moment: Moment) -> String {
         Stimulus::Signal { step, body } => {
             format!("{} is signalled{}", named(step), with(" ", &rules.payload(body)))
         }
+        Stimulus::Asked(direction) => format!("{direction} arrives from its parent"),
+        Stimulus::Released => "its parent's release arrives".into(),
         Stimulus::Cancel => "somebody cancels".into(),
         Stimulus::Retry => "an operator retries".into(),
         Stimulus::Compensate => "an operator has it compensated".into(),
@@ -192,17 +194,20 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
     }
 
     fn note_status(&mut self, saga: usize, before: &World, after: &World) {
-        let status = |world: &World| self.rules.instances.value(world.sagas[saga].instance).state.status();
-        let (before, after) = (status(before), status(after));
-        if before != after {
-            self.arrows.push(format!("Note over S{}: {}", saga + 1, after.as_str()));
+        let status = |world: &World| {
+            let local = &world.sagas[saga];
+            local.is_there().then(|| self.rules.instances.value(local.instance).state.status().as_str())
+        };
+        if let Some(after) = status(after).filter(|after| status(before) != Some(after)) {
+            self.arrows.push(format!("Note over S{}: {after}", saga + 1));
         }
     }
 
     /// The participants, in the order of the definition.
     fn participants(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for command in self.rules.plan.steps().iter().filter_map(StepPlan::command) {
+        let steps = self.rules.plans.iter().flat_map(|plan| plan.steps());
+        for command in steps.filter_map(StepPlan::command) {
             if !names.contains(&command.participant.as_str()) {
                 names.push(command.participant.as_str());
             }
@@ -218,8 +223,8 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
         let sagas = self.start.sagas.len();
         let participants = self.participants();
         let mut text = String::from("sequenceDiagram\n");
-        for saga in 1..=sagas {
-            let _ = writeln!(text, "    participant S{saga} as saga {saga}");
+        for saga in 0..sagas {
+            let _ = writeln!(text, "    participant S{} as {}", saga + 1, self.rules.called(saga));
         }
         for (place, name) in participants.iter().enumerate() {
             let _ = writeln!(text, "    participant P{} as {name}", place + 1);

@@ -80,6 +80,10 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     pub(super) fn next(&mut self, world: &World) -> Vec<(Move, Reached)> {
         let mut next = Vec::new();
         for saga in 0..world.sagas.len() {
+            self.deliver_asked(world, saga, &mut next);
+            if !world.sagas[saga].is_there() {
+                continue;
+            }
             self.deliver_commands(world, saga, &mut next);
             self.deliver_replies(world, saga, &mut next);
             self.let_time_pass(world, saga, &mut next);
@@ -89,9 +93,10 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     }
 
     fn deliver_commands(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
-        for cell in &world.sagas[saga].cells {
+        let rules = self.rules;
+        for cell in world.sagas[saga].cells.iter().filter(|cell| rules.child(saga, cell.step).is_none()) {
             let sent = Message::commands().filter(|direction| cell.has(Message::Command(*direction)));
-            if self.rules.is_external(cell.step) {
+            if rules.is_external(cell.step) {
                 next.extend(self.outward(world, saga, cell, sent));
                 continue;
             }
@@ -155,15 +160,15 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
                 };
                 let reply = Stimulus::Reply { step: cell.step, direction, said, body };
                 self.hear(world, saga, reply, Moment::Early, next);
-                if self.has_deadline() {
+                if self.has_deadline(saga) {
                     self.hear(world, saga, reply, Moment::Overdue, next);
                 }
             }
         }
     }
 
-    fn has_deadline(&self) -> bool {
-        self.rules.plan.deadline().is_some() && self.rules.faults.contains(Faults::DEADLINE)
+    fn has_deadline(&self, saga: usize) -> bool {
+        self.rules.plan_in(saga).deadline().is_some() && self.rules.faults.contains(Faults::DEADLINE)
     }
 
     fn let_time_pass(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
@@ -177,7 +182,7 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
                 self.hear(world, saga, timer, Moment::Early, next);
                 self.hear(world, saga, timer, Moment::Spent, next);
             }
-            if self.has_deadline() {
+            if self.has_deadline(saga) {
                 self.hear(world, saga, timer, Moment::Overdue, next);
             }
             if asks && self.rules.faults.contains(Faults::PERMANENT) {
@@ -188,7 +193,9 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
 
     /// Whoever gives signals, whoever cancels, and operators, who say nothing that is not true.
     fn interfere(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
-        for &(step, body) in &self.rules.signals {
+        let rules = self.rules;
+        let mine = |step| std::ptr::eq(&**rules.place(step).0, &**rules.plan_in(saga));
+        for &(step, body) in rules.signals.iter().filter(|(step, _)| mine(*step)) {
             self.hear(world, saga, Stimulus::Signal { step, body }, Moment::Early, next);
         }
         if self.rules.faults.contains(Faults::CANCEL) {
@@ -239,7 +246,7 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     /// must be true: that on a step of which the saga is parked because even its close was not answered.
     fn may_say_not_done(&mut self, standing: &Standing, cell: &Cell, direction: Direction) -> bool {
         let last_word = direction == Direction::Close && standing.status == Status::Parked;
-        let retriable = matches!(self.rules.plan.steps()[self.rules.place(cell.step)].role, Role::Retriable);
+        let retriable = matches!(self.rules.step(cell.step).role, Role::Retriable);
         !retriable
             && (!last_word || standing.going_back || self.row(cell).is_some_and(|row| row.out_of_the_world))
     }
@@ -247,25 +254,37 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     /// What is wrong with a state.
     pub(super) fn wrong(&mut self, world: &World) -> Option<String> {
         let rules = self.rules;
-        let local = world.sagas.iter().find_map(|local| rules.wrong_local(local, &self.standing(local)));
+        let there = world.sagas.iter().filter(|local| local.is_there());
+        let local = there.into_iter().find_map(|local| rules.wrong_local(local, &self.standing(local)));
         local.or_else(|| rules.wrong_scene(world))
     }
 
     /// Whether every saga has ended, or is parked for good.
     pub(super) fn is_end(&mut self, world: &World) -> bool {
-        let parked_for_good = !self.rules.faults.contains(Faults::OPERATOR);
-        world.sagas.iter().all(|local| {
-            let status = self.standing(local).status;
-            status.is_terminal() || (parked_for_good && status == Status::Parked)
-        })
+        (0..world.sagas.len()).all(|saga| !world.sagas[saga].is_there() || self.rests(world, saga))
     }
 
-    fn standing(&mut self, local: &Local) -> Arc<Standing> {
+    /// Whether nothing more is to be expected of a saga. One that is through waits for its parent, for good if that
+    /// one is parked for good.
+    fn rests(&mut self, world: &World, saga: usize) -> bool {
+        let parked_for_good = !self.rules.faults.contains(Faults::OPERATOR);
+        match (self.standing(&world.sagas[saga]).status, self.rules.slots[saga].parent) {
+            (Status::Completed | Status::Compensated, _) => true,
+            (Status::Parked, _) => parked_for_good,
+            (Status::Provisional, Some((parent, _))) => {
+                let waits = [Status::Parked, Status::Provisional];
+                waits.contains(&self.standing(&world.sagas[parent]).status) && self.rests(world, parent)
+            }
+            (Status::Running | Status::Compensating | Status::Provisional, _) => false,
+        }
+    }
+
+    pub(super) fn standing(&mut self, local: &Local) -> Arc<Standing> {
         let (rules, instance) = (self.rules, local.instance);
         self.standings.entry(instance).or_insert_with(|| Arc::new(rules.standing(instance))).clone()
     }
 
-    fn hear(
+    pub(super) fn hear(
         &mut self,
         world: &World,
         saga: usize,
@@ -312,6 +331,7 @@ impl<M> Rules<M> {
         let local = &mut world.sagas[saga];
         local.instance = instance;
         self.take_effects(local, effects)?;
+        self.tell_parent(&mut world, saga, effects)?;
         Ok(world)
     }
 
@@ -321,6 +341,13 @@ impl<M> Rules<M> {
 
     fn take_effect(&self, local: &mut Local, effect: &Asked) -> Result<(), String> {
         match *effect {
+            // It belongs to the parent's part of the world.
+            Asked::Answer { .. } => Ok(()),
+            Asked::Release { step } => {
+                let cell = local.cell_mut(step);
+                *cell = cell.with(Message::Release);
+                Ok(())
+            }
             Asked::Send { step, direction, body } => self.send(local, step, direction, body),
             Asked::Arm { step } => {
                 let cell = local.cell_mut(step);
@@ -339,7 +366,7 @@ impl<M> Rules<M> {
         let cell = local.cell_mut(step);
         let again = cell.has(Message::Command(direction));
         if again && direction != Direction::Close && cell.body(direction) != body {
-            let name = self.steps.value(step);
+            let name = self.name(step);
             return Err(format!("{direction} {name} is sent again with another body [resend]"));
         }
         *cell = cell.with(Message::Command(direction));

@@ -21,6 +21,7 @@ pub(super) struct World {
 /// One saga's part of the world.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Local {
+    /// The saga; [`NONE`] if it is a step of another one that has not asked for it yet.
     pub(super) instance: u32,
     /// One for each step that was entered, ordered by the step's number.
     pub(super) cells: Vec<Cell>,
@@ -38,7 +39,7 @@ pub(super) struct Cell {
     /// What `Done` or `Refused` said.
     pub(super) said: u32,
     /// Which messages were sent, a bit each, and whether the timer is armed.
-    bits: u16,
+    bits: u32,
     /// How often the effect took place and was taken back, up to [`COUNT_MAX`].
     pub(super) effects: u8,
     pub(super) undos: u8,
@@ -103,7 +104,7 @@ impl Hash for Cell {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(u64::from(self.step) | u64::from(self.row) << 32);
         state.write_u64(u64::from(self.command) | u64::from(self.undo) << 32);
-        let counts = u64::from(self.effects) << 48 | u64::from(self.undos) << 56;
+        let counts = u64::from(self.effects) << 56 | u64::from(self.undos) << 60;
         state.write_u64(u64::from(self.said) | u64::from(self.bits) << 32 | counts);
         if self.outside != Outside::default() {
             state.write_u64(self.outside.packed());
@@ -112,6 +113,15 @@ impl Hash for Cell {
 }
 
 impl Local {
+    /// A saga that is not there yet.
+    pub(super) const fn nobody() -> Self {
+        Local { instance: NONE, cells: Vec::new() }
+    }
+
+    pub(super) const fn is_there(&self) -> bool {
+        self.instance != NONE
+    }
+
     pub(super) fn cell(&self, step: u32) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.step == step)
     }
@@ -131,6 +141,8 @@ impl Local {
 pub(super) enum Message {
     Command(Direction),
     Reply(Direction, Said),
+    /// What a step has run is released.
+    Release,
 }
 
 /// What a reply says. Answers that are not final are left out: see `docs/explorer.md`.
@@ -174,16 +186,17 @@ impl Message {
         Direction::ALL.into_iter().flat_map(|direction| Said::ALL.map(|said| (direction, said)))
     }
 
-    const fn bit(self) -> u16 {
+    const fn bit(self) -> u32 {
         match self {
-            Message::Command(direction) => 1 << direction as u16,
-            Message::Reply(direction, said) => 1 << (3 + 4 * direction as u16 + said as u16),
+            Message::Command(direction) => 1 << direction as u32,
+            Message::Reply(direction, said) => 1 << (3 + 4 * direction as u32 + said as u32),
+            Message::Release => 1 << 16,
         }
     }
 }
 
-/// Three bits are commands, twelve are replies, this is the last one.
-const ARMED: u16 = 1 << 15;
+/// Three bits are commands, twelve are replies, and the release is behind this one.
+const ARMED: u32 = 1 << 15;
 
 /// Names a world among millions: 128 bits, so that two worlds are taken for one with a chance of 1 in 10^24.
 pub(super) fn fingerprint(world: &World) -> u128 {

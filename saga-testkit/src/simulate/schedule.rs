@@ -154,7 +154,7 @@ impl<S: Saga> Stage<S> {
     }
 
     fn check_details(&self, details: &SagaDetails) {
-        let SagaDetails { summary, stored, journal } = details;
+        let SagaDetails { summary, stored, journal, .. } = details;
         let id = stored.id;
         let versions: Vec<u64> = journal.iter().map(|line| line.entry.version).collect();
         if !versions.iter().copied().eq(1..=summary.version) {

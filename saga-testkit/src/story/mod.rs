@@ -77,7 +77,9 @@ use std::time::Duration;
 use saga_core::id::Direction;
 use saga_core::machine::{Applied, Event, Ignored, Resolution, Status, StepState};
 use saga_core::message::Payload;
-use saga_core::{Compensate, CompensateEach, Definition, Each, Notification, Pause, Saga, Signal, Step};
+use saga_core::{
+    Compensate, CompensateEach, Definition, Each, Notification, Pause, Saga, Signal, Step, SubSaga,
+};
 
 pub use asked::{Asked, Closing, Doing, DoingItem, Undoing, UndoingItem};
 use narrative::Narrative;
@@ -89,7 +91,18 @@ use narrative::Narrative;
 /// Panics if the saga cannot start: its first command panics, or its data has no JSON form.
 #[track_caller]
 pub fn given<S: Saga>(definition: &Definition<S>, data: S) -> Story<S> {
-    Story { narrative: Narrative::begin(definition.plan().clone(), &data), saga: PhantomData }
+    Story { narrative: Narrative::begin(definition.plan().clone(), &data, None), saga: PhantomData }
+}
+
+/// Begins a story of a saga that another one runs as its step.
+///
+/// # Panics
+///
+/// Panics if the saga cannot start: its first command panics, or its data has no JSON form.
+#[track_caller]
+pub fn given_by_parent<S: SubSaga>(definition: &Definition<S>, data: S) -> Story<S> {
+    let parent = narrative::parent(Direction::Do);
+    Story { narrative: Narrative::begin(definition.plan().clone(), &data, Some(parent)), saga: PhantomData }
 }
 
 /// A saga in the middle of its story. Its methods tell what happens next.
@@ -267,6 +280,25 @@ impl<S: Saga> Story<S> {
     pub fn expect_data(self, look: impl FnOnce(&S)) -> Self {
         look(&self.narrative.decode(&self.narrative.saga.data));
         self
+    }
+
+    /// The saga is through, and the one that runs it may still take it back; every command was told.
+    #[track_caller]
+    pub fn expect_through(self) -> Self {
+        self.narrative.expect_status(Status::Provisional);
+        self
+    }
+
+    /// The saga that runs this one takes it back.
+    #[track_caller]
+    pub fn take_back(self) -> Self {
+        self.on(&narrative::taken_back())
+    }
+
+    /// The saga that runs this one has completed.
+    #[track_caller]
+    pub fn release(self) -> Self {
+        self.on(&Event::Released)
     }
 
     /// The saga has ended with every effect, and every command was told.

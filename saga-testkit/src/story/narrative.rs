@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use saga_core::definition::Plan;
-use saga_core::id::{Direction, MessageId, SagaId, StepName};
+use saga_core::id::{Destination, Direction, MessageId, SagaId, StepName};
 use saga_core::machine::{
-    Applied, Decision, Effect, Event, Instance, Resolution, State, Status, StepState, TransitionError,
-    Waiting, apply, start,
+    Applied, Decision, Effect, Event, Instance, Parent, Resolution, State, Status, StepState,
+    TransitionError, Waiting, apply, start, start_by,
 };
 use saga_core::message::{Answer, Payload, TraceParent};
 use saga_core::policy::Timestamp;
@@ -46,13 +47,16 @@ pub(super) struct Narrative {
 
 impl Narrative {
     #[track_caller]
-    pub(super) fn begin(plan: Arc<Plan>, data: &impl Serialize) -> Self {
+    pub(super) fn begin(plan: Arc<Plan>, data: &impl Serialize, parent: Option<Parent>) -> Self {
         let data = Payload::encode(data).unwrap_or_else(|error| panic!("the saga's data: {error}"));
         let id = SagaId::from_uuid(Uuid::from_u128(SAGA));
         let trace = TraceParent::of_message(id, MessageId::from_uuid(id.as_uuid()));
         let now = Timestamp::from_micros(0);
-        let begun = start(&plan, id, data, trace, now)
-            .unwrap_or_else(|error| panic!("{} cannot start: {error}", plan.reference()));
+        let begun = match parent {
+            Some(parent) => start_by(&plan, id, parent, data, trace, now),
+            None => start(&plan, id, data, trace, now),
+        };
+        let begun = begun.unwrap_or_else(|error| panic!("{} cannot start: {error}", plan.reference()));
         let (timers, untold, unanswered, tale) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
         let title = format!("{} starts", plan.reference());
         let mut narrative = Narrative { plan, saga: begun.next, now, timers, untold, unanswered, tale };
@@ -90,6 +94,10 @@ impl Narrative {
                     sent += &format!("\n       tells {message}");
                     self.untold.push(message);
                 }
+                Effect::Answer { direction, answer } => {
+                    sent += &format!("\n       answers {direction} with {}", described(&answer));
+                }
+                Effect::Release { step, .. } => sent += &format!("\n       releases {step}"),
                 Effect::Arm { step, direction, attempt, after } => {
                     self.timers.insert(step, (direction, attempt, after));
                 }
@@ -213,7 +221,8 @@ impl Narrative {
     pub(super) fn parked(&self) -> Option<&str> {
         match &self.saga.state {
             State::Parked(parked) => Some(&parked.reason),
-            State::Running(_) | State::Compensating(_) | State::Completed(_) | State::Compensated(_) => None,
+            State::Running(_) | State::Compensating(_) | State::Provisional(_) => None,
+            State::Completed(_) | State::Compensated(_) => None,
         }
     }
 
@@ -283,7 +292,9 @@ fn told(event: &Event, decision: &Decision) -> String {
 /// What happened, in a few words.
 fn name(event: &Event) -> String {
     match event {
-        Event::Started { .. } => "started".into(),
+        Event::Started { .. } | Event::StartedBy { .. } => "started".into(),
+        Event::Asked { direction, .. } => format!("its parent asks for {direction}"),
+        Event::Released => "its parent releases it".into(),
         Event::Replied { step, direction, answer, .. } => {
             format!("{direction} {step} is answered with {}", described(answer))
         }
@@ -310,6 +321,25 @@ fn described(answer: &Answer) -> String {
         Answer::Fault(fault) => format!("{} {:?}", answer.name(), fault.message),
         Answer::Undone | Answer::Closed | Answer::Running => answer.name().into(),
     }
+}
+
+/// The saga that runs the one of a story.
+pub(super) fn parent(asks: Direction) -> Parent {
+    let (saga, reply_to) = (SagaId::from_uuid(Uuid::from_u128(SAGA + 1)), replies());
+    Parent { saga, step: named("step"), reply_to, attempt: 1, asks: Some(asks) }
+}
+
+/// What that saga sends to take it back.
+pub(super) fn taken_back() -> Event {
+    Event::Asked { direction: Direction::Undo, attempt: 1, reply_to: replies() }
+}
+
+fn replies() -> Destination {
+    named("parent")
+}
+
+fn named<T: FromStr<Err: std::fmt::Debug>>(name: &str) -> T {
+    name.parse().unwrap_or_else(|error| panic!("{name}: {error:?}"))
 }
 
 /// A story has one saga; any UUIDv7 will do.

@@ -32,9 +32,16 @@ pub(super) fn key(name: &str) -> BusinessKey {
     BusinessKey::new(name).expect("the suite's keys are proper ones")
 }
 
+/// The start of a saga as the step `step` of another one.
+pub(super) fn child(definition: &DefinitionRef, parent: SagaId, step: &str) -> Commit {
+    let parent = Some((parent, self::step(step)));
+    let start = Start { definition: definition.clone(), key: None, input: Uuid::nil(), parent };
+    Commit { change: Change::Start(start), ..next(RandomIds.saga(), 0) }
+}
+
 /// The start of a new saga, with nothing to send and no timer.
 pub(super) fn start(definition: &DefinitionRef) -> Commit {
-    let start = Start { definition: definition.clone(), key: None, input: Uuid::nil() };
+    let start = Start { definition: definition.clone(), key: None, input: Uuid::nil(), parent: None };
     Commit { change: Change::Start(start), ..next(RandomIds.saga(), 0) }
 }
 
@@ -42,7 +49,7 @@ pub(super) fn start(definition: &DefinitionRef) -> Commit {
 pub(super) fn keyed(definition: &DefinitionRef, name: &str, input: u128) -> Commit {
     let start_only = start(definition);
     let key = Some(key(name));
-    let keyed = Start { definition: definition.clone(), key, input: Uuid::from_u128(input) };
+    let keyed = Start { definition: definition.clone(), key, input: Uuid::from_u128(input), parent: None };
     Commit { change: Change::Start(keyed), ..start_only }
 }
 

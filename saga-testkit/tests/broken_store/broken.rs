@@ -44,6 +44,7 @@ pub(crate) enum Flaw {
     NeverDropsHeld,
     ListsBackwards,
     IgnoresFilters,
+    HidesChildren,
     ReportsNoHealth,
     DropsEmptyHeaders,
     ClaimsNothingForItself,
@@ -128,7 +129,7 @@ impl BrokenStore {
     /// Puts rows into the outbox, with the start of some other saga.
     async fn write_rows(&self, outbox: Vec<OutboxRow>) {
         let Some(definition) = self.registered.lock().unwrap().first().cloned() else { return };
-        let start = Start { definition, key: None, input: Default::default() };
+        let start = Start { definition, key: None, input: Default::default(), parent: None };
         let entry = JournalEntry {
             version: 1,
             event: Bytes::new(),
@@ -211,7 +212,7 @@ impl BrokenStore {
     /// Writes the messages or timers of a commit that was not stored, under another saga.
     async fn write_for_a_loser(&self, commit: &Commit, lease: Duration) {
         let Some(definition) = self.registered.lock().unwrap().first().cloned() else { return };
-        let start = Start { definition, key: None, input: Default::default() };
+        let start = Start { definition, key: None, input: Default::default(), parent: None };
         let mut journal = commit.journal.clone();
         journal.truncate(1);
         journal[0].version = 1;
@@ -384,6 +385,9 @@ impl History for BrokenStore {
             && self.has(Flaw::ShowsTheLastEntry)
         {
             details.journal.drain(..details.journal.len() - 1);
+        }
+        if let Some(details) = shown.as_mut().filter(|_| self.has(Flaw::HidesChildren)) {
+            details.children.clear();
         }
         Ok(shown)
     }

@@ -96,7 +96,11 @@ found! { saga_testkit::suite::store, crate::broken::Broken::new;
         lists_show_what_was_asked_for: "name: Some",
             lists_show_sagas_by_their_age: "none is so old",
         }
+    HidesChildren {
+        a_saga_shows_its_children: "its children, by id",
+    }
     ReportsNoHealth {
+        health_leaves_out_who_waits_for_its_parent: "it waits for nothing of its own",
         health_counts_what_is_there: "ages grow",
         the_workload_is_counted: "unsent messages",
     }

@@ -7,4 +7,5 @@ mod external;
 mod fences;
 mod saga_of_one;
 mod shop;
+mod sub_sagas;
 mod topologies;

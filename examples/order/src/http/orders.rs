@@ -171,7 +171,7 @@ fn view(order: &Order, saga: &SagaSummary) -> Value {
 /// How an order stands, in its customer's words.
 fn state(status: Status) -> &'static str {
     match status {
-        Status::Running => "pending",
+        Status::Running | Status::Provisional => "pending",
         Status::Compensating => "being cancelled",
         Status::Parked => "needs attention",
         Status::Completed => "completed",

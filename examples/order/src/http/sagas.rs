@@ -78,6 +78,7 @@ async fn show(
     let saga = saga.ok_or_else(|| Problem::not_found(format!("there is no saga {id}")))?;
     let mut view = view(&saga.summary);
     view["timeline"] = timeline(&saga.journal);
+    view["children"] = saga.children.iter().map(self::view).collect();
     view["steps"] = match Instance::decode(saga.stored) {
         Ok(instance) => instance.state.steps().iter().map(step).collect(),
         Err(error) => json!(error.to_string()),
@@ -90,6 +91,7 @@ fn view(saga: &SagaSummary) -> Value {
         "id": saga.id, "address": format!("/sagas/{}", saga.id), "definition": saga.definition.to_string(),
         "key": saga.key.as_ref().map(|key| key.as_str()), "status": saga.status, "parked": saga.parked,
         "version": saga.version, "age_ms": millis(saga.moved.since(saga.started)),
+        "parent": saga.parent.as_ref().map(|(saga, step)| json!({ "saga": saga, "step": step })),
     })
 }
 

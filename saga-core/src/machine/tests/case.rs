@@ -8,11 +8,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::contract::Approval;
-use crate::definition::{Definition, Plan, Saga};
-use crate::id::{Direction, MessageId, SagaId, StepName};
+use crate::definition::{Definition, Plan, Saga, ScriptError};
+use crate::id::{Destination, Direction, MessageId, SagaId, StepName};
 use crate::machine::{
-    Applied, Decision, Effect, Event, Ignored, Instance, Resolution, State, Status, Stored, TransitionError,
-    apply, start,
+    Applied, Decision, Effect, Event, Ignored, Instance, Parent, Resolution, State, Status, Stored,
+    Transition, TransitionError, apply, start, start_by,
 };
 use crate::message::{Answer, Fault, Payload, TraceParent};
 use crate::policy::Timestamp;
@@ -44,6 +44,22 @@ impl Case {
     }
 
     pub(super) fn with(definition: &Definition<impl Saga>, data: &impl Serialize) -> Self {
+        Case::begun(definition, data, start)
+    }
+
+    /// A saga that another one runs, or takes back before it has begun.
+    pub(super) fn run_by(definition: &Definition<impl Saga>, asks: Direction) -> Self {
+        let data = super::contract::Order::default();
+        Case::begun(definition, &data, |plan, id, data, trace, now| {
+            start_by(plan, id, parent(Some(asks)), data, trace, now)
+        })
+    }
+
+    fn begun(
+        definition: &Definition<impl Saga>,
+        data: &impl Serialize,
+        start: impl FnOnce(&Plan, SagaId, Payload, TraceParent, Timestamp) -> Result<Transition, ScriptError>,
+    ) -> Self {
         let id = SagaId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
         let trace = TraceParent::of_message(id, MessageId::from_uuid(id.as_uuid()));
         let now = Timestamp::from_micros(1_700_000_000_000_000);
@@ -173,6 +189,13 @@ impl Case {
                     let told = self.messages.insert((step, Direction::Do), (String::new(), body));
                     assert!(told.is_none(), "a notification is sent once");
                 }
+                Effect::Answer { direction, answer } => {
+                    assert_eq!(answer, self.saga.answer(direction), "an answer is that of the table");
+                    self.sent.push(format!("answer {direction} with {}", answer.name()));
+                }
+                Effect::Release { step, destination, .. } => {
+                    self.sent.push(format!("release {step} at {destination}"));
+                }
                 Effect::Arm { step, direction, attempt, after } => {
                     changed.push(step.clone());
                     self.timers.insert(step, (direction, attempt, after));
@@ -191,9 +214,10 @@ impl Case {
         self.check_storage();
     }
 
-    /// A timer runs for exactly what is awaited, unless the saga is parked or has ended.
+    /// A timer runs for exactly what is awaited, unless the saga is parked, waits for its parent, or has ended.
     fn check_timers(&self) {
-        let at_rest = self.status() == Status::Parked || self.status().is_terminal();
+        let waits = matches!(self.status(), Status::Parked | Status::Provisional);
+        let at_rest = waits || self.status().is_terminal();
         let awaited = self.saga.state.steps().iter().filter(|_| !at_rest).filter_map(|record| {
             let (direction, asked) = record.state.awaited()?;
             Some((record.name.clone(), (direction, asked.attempt)))
@@ -215,10 +239,26 @@ pub(super) fn stored(saga: &Instance) -> Stored {
     let Instance { id, definition, version, state, data, .. } = saga.clone();
     let parked = match &state {
         State::Parked(parked) => Some(parked.reason.clone()),
-        State::Running(_) | State::Compensating(_) | State::Completed(_) | State::Compensated(_) => None,
+        State::Running(_) | State::Compensating(_) | State::Provisional(_) => None,
+        State::Completed(_) | State::Compensated(_) => None,
     };
     let (status, data, state) = (state.status(), data.as_bytes().clone(), saga.encode_state());
     Stored { id, definition, version, status, state, data, parked }
+}
+
+/// The parent of every saga here that has one, as it stands when it asks for this.
+pub(super) fn parent(asks: Option<Direction>) -> Parent {
+    let saga = SagaId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0007));
+    Parent { saga, step: name("order"), reply_to: replies(), attempt: 1, asks }
+}
+
+fn replies() -> Destination {
+    Destination::new("parents.replies").unwrap()
+}
+
+/// What the parent asks for.
+pub(super) fn asked(direction: Direction, attempt: u32) -> Event {
+    Event::Asked { direction, attempt, reply_to: replies() }
 }
 
 pub(super) fn name(step: &str) -> StepName {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    Builder, Compensate, CompensateEach, Definition, Each, NothingToUndo, Notification, Outcome, Pause,
-    Retriable, RetriableEach, Saga, Signal, Step, saga as define,
+    Builder, Compensate, CompensateEach, Definition, Each, NotRun, NothingToUndo, Notification, Outcome,
+    Pause, Retriable, RetriableEach, Run, Saga, Signal, Step, SubSaga, saga as define,
 };
 use crate::message::{Command, Participant, Undoes};
 use crate::policy::{Backoff, Retry};
@@ -444,4 +444,46 @@ pub(super) fn overdue_order() -> Definition<Order> {
 /// A step that has 25 seconds for all its attempts.
 pub(super) fn hurried_order() -> Definition<Order> {
     define(1).step::<Reserve>().step::<Hurried>().build().unwrap()
+}
+
+/// A saga that others run as a step: `reserve`, `screen`.
+pub(super) fn child_order() -> Definition<Order> {
+    define(1).step::<Reserve>().check::<Screen>().build().unwrap()
+}
+
+/// What other sagas run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Parcel {
+    pub(super) weight: u32,
+}
+
+impl Saga for Parcel {
+    const NAME: &'static str = "parcel";
+}
+
+impl SubSaga for Parcel {
+    type Orchestrator = Service;
+}
+
+impl Step<Order> for Run<Parcel> {
+    fn command(order: &Order) -> Self {
+        Run(Parcel { weight: order.diary.len() as u32 })
+    }
+
+    fn on_reply(order: &mut Order, parcel: Parcel) {
+        order.diary.push(format!("a parcel of {}", parcel.weight));
+    }
+
+    fn on_refused(order: &mut Order, refusal: NotRun<Parcel>) {
+        order.diary.push(format!("no parcel of {}: {}", refusal.data.weight, refusal.why));
+    }
+
+    fn retry() -> Retry {
+        retry()
+    }
+}
+
+/// A saga that runs another one: `parcel`, `screen`.
+pub(super) fn parent_order() -> Definition<Order> {
+    define(1).step::<Run<Parcel>>().check::<Screen>().build().unwrap()
 }

@@ -45,6 +45,7 @@ fn diagram() -> String {
         }
     }
     let mut text = "```mermaid\nstateDiagram-v2\n    [*] --> Running: start\n".to_owned();
+    text += "    [*] --> Compensated: taken back before it begins\n";
     for ((from, to), events) in edges {
         let events: Vec<&str> = events.into_iter().map(|event| EVENT_NAMES[event]).collect();
         let _ = writeln!(text, "    {from:?} --> {to:?}: {}", events.join(", "));

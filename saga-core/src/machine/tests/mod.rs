@@ -18,6 +18,7 @@ mod pauses;
 mod properties;
 mod signals;
 mod stored;
+mod sub_sagas;
 mod table;
 mod topology;
 mod unknown;

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::case::{Case, cancel, no, permanent, signal, stored, temporary};
 use super::contract::{
-    Approval, Order, approved_order, closing_order, order, parallel_order, picked_order, rested_order,
+    Approval, Order, approved_order, child_order, closing_order, order, parallel_order, picked_order,
+    rested_order,
 };
 use crate::definition::DefinitionRef;
+use crate::id::Direction;
 use crate::machine::{Event, Instance, Status, Stored};
 use crate::message::Answer;
 
@@ -24,6 +26,7 @@ const SIGNALLED: &str = include_str!("golden/state-1-signalled.json");
 const SKIPPED: &str = include_str!("golden/state-1-skipped.json");
 const ITEMS: &str = include_str!("golden/state-1-items.json");
 const PAUSING: &str = include_str!("golden/state-1-pausing.json");
+const PROVISIONAL: &str = include_str!("golden/state-1-provisional.json");
 const EVENTS: &str = include_str!("golden/events-1.json");
 
 /// A group with one step done, one waiting after a fault.
@@ -107,7 +110,15 @@ fn pausing() -> Instance {
     case.saga
 }
 
-fn goldens() -> [(Instance, &'static str); 10] {
+/// A step of another saga that is through.
+fn provisional() -> Instance {
+    let mut case = Case::run_by(&child_order(), Direction::Do);
+    case.done("reserve");
+    case.done("screen");
+    case.saga
+}
+
+fn goldens() -> [(Instance, &'static str); 11] {
     [
         (running(), RUNNING),
         (compensating(), COMPENSATING),
@@ -119,6 +130,7 @@ fn goldens() -> [(Instance, &'static str); 10] {
         (skipped(), SKIPPED),
         (items(), ITEMS),
         (pausing(), PAUSING),
+        (provisional(), PROVISIONAL),
     ]
 }
 
@@ -231,6 +243,7 @@ fn every_kind_of_event_and_answer_has_its_line_in_the_golden_journal() {
         | Event::Undeliverable { .. }
         | Event::Cancel { .. } => None,
         Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => None,
+        Event::StartedBy { .. } | Event::Asked { .. } | Event::Released => None,
     });
     assert_eq!(answers.collect::<std::collections::BTreeSet<_>>().len(), super::table::ANSWER_KINDS);
 }

@@ -1,11 +1,12 @@
 //! Every state x every event, in every stance that makes a difference: what is awaited of which role of step.
 
 use super::case::{
-    Case, cancel, compensate, done, name, no, permanent, replied, resolve_done, resolve_not_done, retry,
-    signal, temporary, timer,
+    Case, asked, cancel, compensate, done, name, no, parent, permanent, replied, resolve_done,
+    resolve_not_done, retry, signal, temporary, timer,
 };
 use super::contract::{
-    Approval, Order, approved_order, closing_order, order, picked_order, picky_order, rested_order,
+    Approval, Order, approved_order, child_order, closing_order, order, picked_order, picky_order,
+    rested_order,
 };
 use crate::definition::Role;
 use crate::id::Direction;
@@ -180,10 +181,60 @@ pub(super) fn stances() -> Vec<Stance> {
         stance("nothing", "ship", after(order(), &["reserve", "screen", "capture", "ship"])),
         stance("nothing", "reserve", answered(undoing(), "reserve", Answer::Undone)),
     ]
+    .into_iter()
+    .chain(stances_of_children())
+    .collect()
+}
+
+/// Sagas that another one runs.
+fn stances_of_children() -> Vec<Stance> {
+    let stance = |label, step, case| Stance { label, step, case };
+    let child = |steps: &[&str]| {
+        let mut case = Case::run_by(&child_order(), Direction::Do);
+        steps.iter().for_each(|step| drop(case.done(step)));
+        case
+    };
+    let asked_to = |mut case: Case, direction| {
+        case.moved(&asked(direction, 1));
+        case
+    };
+    let released = |mut case: Case| {
+        case.moved(&Event::Released);
+        case
+    };
+    let through = || child(&["reserve", "screen"]);
+    let undoing = || asked_to(through(), Direction::Undo);
+    let refused = || answered(child(&["reserve"]), "screen", no("suspicious"));
+    let undone = |case| answered(case, "reserve", Answer::Undone);
+    let mut trapped = through();
+    trapped.saga.data = Payload::encode(&Order::trapped("undo reserve")).unwrap();
+    vec![
+        stance("a child: do `reserve`", "reserve", child(&[])),
+        stance("a child: do `screen`, its last step", "screen", child(&["reserve"])),
+        stance("a child, released: do `reserve`", "reserve", released(child(&[]))),
+        stance("a child: do `reserve`", "reserve", parked(child(&[]), "reserve")),
+        stance("a child that is through", "reserve", asked_to(trapped, Direction::Undo)),
+        stance("a child, refused: undo `reserve`", "reserve", refused()),
+        stance("a child, taken back: undo `reserve`", "reserve", undoing()),
+        stance("a child that is through", "reserve", through()),
+        stance("a child", "reserve", released(through())),
+        stance("a child, refused", "reserve", undone(refused())),
+        stance("a child, taken back", "reserve", undone(undoing())),
+        stance("a child that never began", "reserve", Case::run_by(&child_order(), Direction::Undo)),
+    ]
 }
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = vec![plain("started", |_| Event::Started { data: Payload::default() })];
+    rows.push(plain("started by", |_| {
+        let parent = parent(Some(Direction::Do));
+        Event::StartedBy { parent, data: Payload::default() }
+    }));
+    for direction in Direction::ALL {
+        let row = plain("asked", move |_| asked(direction, 2));
+        rows.push(Row { which: direction.to_string(), ..row });
+    }
+    rows.push(plain("released", |_| Event::Released));
     for direction in Direction::ALL {
         rows.extend(answers().into_iter().flat_map(|answer| replies(direction, &answer)));
     }
@@ -266,10 +317,13 @@ pub(super) fn event_kind(event: &Event) -> usize {
         Event::Resolve { .. } => 6,
         Event::Compensate { .. } => 7,
         Event::Signalled { .. } => 8,
+        Event::StartedBy { .. } => 9,
+        Event::Asked { .. } => 10,
+        Event::Released => 11,
     }
 }
 
-pub(super) const EVENT_NAMES: [&str; 9] = [
+pub(super) const EVENT_NAMES: [&str; 12] = [
     "started",
     "replied",
     "timer due",
@@ -279,6 +333,9 @@ pub(super) const EVENT_NAMES: [&str; 9] = [
     "resolve",
     "compensate",
     "signal",
+    "started by",
+    "asked",
+    "released",
 ];
 
 fn answer_kind(answer: &Answer) -> usize {
@@ -342,6 +399,7 @@ fn every_event_and_every_answer_in_every_direction_has_a_row() {
         | Event::Undeliverable { .. }
         | Event::Cancel { .. } => None,
         Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => None,
+        Event::StartedBy { .. } | Event::Asked { .. } | Event::Released => None,
     });
     assert_eq!(distinct(replies), Vec::from_iter(0..Direction::ALL.len() * ANSWER_KINDS));
 }

@@ -13,7 +13,7 @@ use crate::definition::Plan;
 use crate::id::{BusinessKey, SagaId};
 use crate::machine::{Event, Status};
 use crate::message::{Envelope, Payload, TraceParent};
-use crate::port::{Committed, HeldId, Token};
+use crate::port::{Committed, HeldId, OutboxRow, Token};
 use crate::runtime::settling::Settling;
 
 /// What the batch loop takes.
@@ -33,7 +33,7 @@ pub(super) struct EventArrival {
 
 /// Where an event came from, and so whom its outcome concerns.
 pub(super) enum Source {
-    /// A reply from the broker. It is acked after the commit.
+    /// A message from the broker. It is acked after the commit.
     Delivery { envelope: Box<Envelope>, token: Token, settling: Settling },
     /// A reply that was held for a worker that knows its saga's definition.
     Held(HeldId),
@@ -87,6 +87,8 @@ impl Started {
 pub(super) enum Verdict {
     /// It moved the saga to this status, or was ignored in it.
     Taken(Status),
+    /// It is a question that moves nothing, and this is the answer.
+    Answered(Box<OutboxRow>),
     /// It is one that nobody should have sent.
     Wrong(OperateError),
 }
@@ -95,19 +97,25 @@ impl EventArrival {
     /// Tells the source what became of its event, after that is durable. Returns a held reply that is to be dropped.
     pub(super) async fn settle(self, verdict: Verdict) -> Option<HeldId> {
         match (self.source, verdict) {
-            (Source::Delivery { token, settling, .. }, Verdict::Taken(_)) => settling.ack(token).await,
+            (Source::Delivery { token, settling, .. }, Verdict::Taken(_) | Verdict::Answered(_)) => {
+                settling.ack(token).await;
+            }
             (Source::Delivery { token, settling, .. }, Verdict::Wrong(error)) => {
                 settling.dead_letter(token, error.to_string()).await;
             }
-            (Source::Held(id), Verdict::Taken(_)) => return Some(id),
+            (Source::Held(id), Verdict::Taken(_) | Verdict::Answered(_)) => return Some(id),
             (Source::Held(id), Verdict::Wrong(error)) => {
                 counter!("saga_held_replies_wrong_total").increment(1);
                 error!(saga = %self.saga, %error, event = ?self.event, "a held reply is dropped, because nothing awaits such");
                 return Some(id);
             }
-            (Source::Timer, Verdict::Taken(_) | Verdict::Wrong(_)) => {}
+            (Source::Timer, Verdict::Taken(_) | Verdict::Answered(_) | Verdict::Wrong(_)) => {}
             // An operator who no longer waits sees the outcome in the journal.
             (Source::Operator(answer), Verdict::Taken(status)) => drop(answer.send(Ok(status))),
+            // Operators ask nothing in a parent's name.
+            (Source::Operator(answer), Verdict::Answered(_)) => {
+                drop(answer.send(Err(OperateError::Stopping)))
+            }
             (Source::Operator(answer), Verdict::Wrong(error)) => drop(answer.send(Err(error))),
         }
         None

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::arrival::{Arrival, EventArrival, Source, StartArrival, Started, Verdict};
+use super::child;
 use super::feed::BATCH_MAX;
 use super::fold::{self, Folding};
 use super::local::LocalWork;
@@ -18,7 +19,7 @@ use super::registry::Registry;
 use crate::definition::Plan;
 use crate::id::{Destination, SagaId, StepName};
 use crate::machine::{Event, Instance, StateError, Status, Stored};
-use crate::message::Payload;
+use crate::message::{Fault, Payload};
 use crate::policy::{Backoff, Timestamp};
 use crate::port::{
     Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, StoreError, TimerChange,
@@ -46,6 +47,8 @@ struct Work {
     concerns: Vec<Concern>,
     /// Events that change nothing.
     unmoved: Vec<(EventArrival, Verdict)>,
+    /// Events of sagas that others of this batch begin.
+    early: Vec<EventArrival>,
     /// Replies for sagas whose definition this process does not know.
     held: Vec<HeldReply>,
     holding: Vec<EventArrival>,
@@ -62,6 +65,11 @@ enum Concern {
     Start {
         after: Instance,
         arrival: StartArrival,
+    },
+    /// A saga that is begun as a step of another one, or that never will be.
+    Child {
+        after: Instance,
+        arrival: EventArrival,
     },
 }
 
@@ -144,7 +152,7 @@ impl Batcher {
         let mut work = Work::default();
         for (saga, arrivals) in events {
             match stored.remove(&saga) {
-                None => work.missing(saga, arrivals),
+                None => work.missing(&with, &self.registry, saga, arrivals),
                 Some(stored) => match self.registry.plan(&stored.definition) {
                     None => work.unknown(&stored, arrivals),
                     Some(plan) => work.fold(&with, plan, stored, arrivals),
@@ -161,9 +169,10 @@ impl Batcher {
     async fn store(&self, mut work: Work, now: Timestamp) -> Vec<Arrival> {
         let mut dropped = Vec::new();
         for (arrival, verdict) in work.unmoved {
-            dropped.extend(arrival.settle(verdict).await);
+            dropped.extend(self.settle(arrival, verdict).await);
         }
         let mut retried = self.hold(work.held, work.holding).await;
+        retried.extend(work.early.into_iter().map(Arrival::Event));
         let room = self.claim(&mut work.commits);
         let results = match work.commits.is_empty() {
             true => Vec::new(),
@@ -181,6 +190,10 @@ impl Batcher {
                 }
                 (Err(CommitError::Rejected(why)), Concern::Events { before, arrivals, .. }) => {
                     rejected.push((before, arrivals, why));
+                }
+                (Err(CommitError::Rejected(why)), Concern::Child { arrival, .. }) => {
+                    let verdict = rejected_child(&*self.ids, &arrival, &why);
+                    dropped.extend(self.settle(arrival, verdict).await);
                 }
                 (Err(error), concern) => retried.extend(failed(error, concern)),
             }
@@ -209,8 +222,14 @@ impl Batcher {
                     self.local.look_at(instance.id, self.registry.plan(&instance.definition));
                 }
                 for (arrival, verdict) in arrivals {
-                    dropped.extend(arrival.settle(verdict).await);
+                    dropped.extend(self.settle(arrival, verdict).await);
                 }
+            }
+            Concern::Child { after, arrival } => {
+                counter!("saga_started_total").increment(1);
+                self.tell(&after);
+                self.local.look_at(after.id, self.registry.plan(&after.definition));
+                dropped.extend(self.settle(arrival, Verdict::Taken(after.state.status())).await);
             }
             Concern::Start { after, arrival } => {
                 counter!("saga_started_total").increment(1);
@@ -222,6 +241,17 @@ impl Batcher {
                 drop(arrival.started.send(Ok(Started::of(after.id, committed))));
             }
         }
+    }
+
+    /// Tells the source of an event what became of it. An answer that is no part of a transition leaves from memory: if
+    /// it is lost, the parent asks again.
+    async fn settle(&self, arrival: EventArrival, mut verdict: Verdict) -> Option<HeldId> {
+        if let Verdict::Answered(answer) = &mut verdict
+            && let Some(room) = self.relay.room(1)
+        {
+            self.relay.hand_over(vec![(**answer).clone()], Some(room));
+        }
+        arrival.settle(verdict).await
     }
 
     fn tell(&self, instance: &Instance) {
@@ -299,11 +329,42 @@ impl Batcher {
 }
 
 impl Work {
-    /// Nobody knows this saga: its replies are dead-lettered, and an operator is told.
-    fn missing(&mut self, saga: SagaId, arrivals: Vec<EventArrival>) {
-        counter!("saga_events_unknown_saga_total").increment(arrivals.len() as u64);
+    /// Nobody knows this saga. The first command of a parent begins it; anything else is dead-lettered, and an operator
+    /// is told.
+    fn missing(
+        &mut self,
+        with: &Folding<'_>,
+        registry: &Registry,
+        saga: SagaId,
+        arrivals: Vec<EventArrival>,
+    ) {
+        let (commands, others): (Vec<_>, Vec<_>) =
+            arrivals.into_iter().partition(|arrival| matches!(arrival.event, Event::Asked { .. }));
+        let mut commands = commands.into_iter();
+        if let Some(first) = commands.next() {
+            self.begin_child(with, registry, saga, first);
+            self.early.extend(commands.chain(others));
+            return;
+        }
+        counter!("saga_events_unknown_saga_total").increment(others.len() as u64);
         let wrong = |arrival| (arrival, Verdict::Wrong(OperateError::NotFound(saga)));
-        self.unmoved.extend(arrivals.into_iter().map(wrong));
+        self.unmoved.extend(others.into_iter().map(wrong));
+    }
+
+    fn begin_child(&mut self, with: &Folding<'_>, registry: &Registry, saga: SagaId, arrival: EventArrival) {
+        let Some(command) = child::command(&arrival) else {
+            return self.unmoved.push((arrival, Verdict::Wrong(OperateError::NotFound(saga))));
+        };
+        match child::begin(with, registry, &command) {
+            Ok((commit, after)) => {
+                self.commits.push(commit);
+                self.concerns.push(Concern::Child { after, arrival });
+            }
+            Err(fault) => {
+                let answer = child::fault(with.ids, command, fault);
+                self.unmoved.push((arrival, Verdict::Answered(Box::new(answer))));
+            }
+        }
     }
 
     /// The saga runs a definition that this process does not know: it is left alone, and its replies are held.
@@ -408,6 +469,22 @@ fn failed(error: CommitError, concern: Concern) -> Vec<Arrival> {
             arrivals.into_iter().map(|(arrival, _)| Arrival::Event(arrival)).collect()
         }
         Concern::Start { after, arrival } => start_failed(error, after.id, arrival),
+        Concern::Child { after, arrival } => {
+            match error {
+                CommitError::Conflict => counter!("saga_lost_races_total").increment(1),
+                error => warn!(saga = %after.id, %error, "failed to start for a parent, trying again"),
+            }
+            vec![Arrival::Event(arrival)]
+        }
+    }
+}
+
+/// A saga that the store will never take: its parent is told, and parks.
+fn rejected_child(ids: &dyn IdSource, arrival: &EventArrival, why: &str) -> Verdict {
+    let fault = Fault::permanent(format!("the store refused the saga: {why}"));
+    match child::command(arrival) {
+        Some(command) => Verdict::Answered(Box::new(child::fault(ids, command, fault))),
+        None => Verdict::Wrong(StoreError::Rejected(why.to_owned()).into()),
     }
 }
 
@@ -432,9 +509,11 @@ fn start_failed(error: CommitError, id: SagaId, arrival: StartArrival) -> Vec<Ar
 /// Of a transition that the store refused nothing is kept. A reply comes again when the saga is released, but nobody
 /// else says again what an operator said.
 fn not_taken((arrival, verdict): (EventArrival, Verdict), why: &str) -> (EventArrival, Verdict) {
-    let verdict = match arrival.source {
-        Source::Operator(_) => Verdict::Wrong(StoreError::Rejected(why.to_owned()).into()),
-        Source::Delivery { .. } | Source::Held(_) | Source::Timer => verdict,
+    let verdict = match (&arrival.source, verdict) {
+        (Source::Operator(_), _) => Verdict::Wrong(StoreError::Rejected(why.to_owned()).into()),
+        // The answer may be one that only the transition would have made true.
+        (_, Verdict::Answered(_)) => Verdict::Taken(Status::Parked),
+        (Source::Delivery { .. } | Source::Held(_) | Source::Timer, verdict) => verdict,
     };
     (arrival, verdict)
 }

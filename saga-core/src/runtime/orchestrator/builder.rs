@@ -1,5 +1,6 @@
 //! Putting an orchestrator together and starting it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
@@ -15,7 +16,7 @@ use super::outcome::{self, Waiting};
 use super::registry::Registry;
 use super::retention::{self, Retention};
 use super::{Inner, Orchestrator};
-use crate::definition::{Definition, DefinitionRef, Plan, Saga};
+use crate::definition::{Definition, DefinitionRef, Plan, Saga, SubSaga};
 use crate::id::{Destination, NameError, ParticipantName, SagaName};
 use crate::message::{Local, Participant};
 use crate::port::{
@@ -33,9 +34,10 @@ pub struct OrchestratorBuilder<S> {
     replies: String,
     registry: Registry,
     limits: Limits,
-    /// The first name that is none.
-    bad_name: Option<NameError>,
-    twice: Option<DefinitionRef>,
+    /// Where other sagas send what they ask of those that are run for them.
+    served: BTreeSet<&'static str>,
+    /// The first one that was made.
+    mistake: Option<OrchestratorError>,
     retention: Option<(Arc<dyn Retire>, Retention)>,
     local: Option<Arc<dyn LocalSteps>>,
     ids: Arc<dyn IdSource>,
@@ -51,6 +53,11 @@ pub enum OrchestratorError {
     /// Two definitions with one name and version were registered.
     #[error("{0} is registered twice; give the changed definition a new version")]
     RegisteredTwice(DefinitionRef),
+    /// A saga with a pivot was registered to be run by others, which could then not take it back.
+    #[error(
+        "{0} has a pivot, so no other saga could take it back as its step; leave the pivot to the other one"
+    )]
+    SubSagaWithPivot(DefinitionRef),
     /// A saga or a participant whose limits are set has a name that some broker cannot carry.
     #[error("limits are set for what has no name: {0}")]
     BadLimitName(NameError),
@@ -90,8 +97,8 @@ impl<S: Store + Outbox + History> Orchestrator<S> {
             replies: replies.into(),
             registry: Registry::default(),
             limits: Limits::default(),
-            bad_name: None,
-            twice: None,
+            served: BTreeSet::new(),
+            mistake: None,
             retention: None,
             local: None,
             ids: Arc::new(RandomIds),
@@ -111,16 +118,31 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
     /// Makes a definition known. Several versions of one saga may stand side by side; new sagas take the newest.
     pub fn register<T: Saga>(mut self, definition: &Definition<T>) -> Self {
         if !self.registry.add(definition.plan().clone()) {
-            self.twice = Some(definition.plan().reference().clone());
+            let twice = definition.plan().reference().clone();
+            self.mistake.get_or_insert(OrchestratorError::RegisteredTwice(twice));
         }
         self
+    }
+
+    /// Makes a definition known, and has this orchestrator run it for other sagas: it takes the commands of the
+    /// participant `T::Orchestrator`. New ones take the newest version that is registered so.
+    pub fn register_sub_saga<T: SubSaga>(self, definition: &Definition<T>) -> Self {
+        let plan = definition.plan();
+        let mut builder = self.register(definition);
+        builder.registry.open_to_parents(plan);
+        builder.served.insert(T::Orchestrator::NAME);
+        if !plan.can_be_sub_saga() {
+            let pivoted = plan.reference().clone();
+            builder.mistake.get_or_insert(OrchestratorError::SubSagaWithPivot(pivoted));
+        }
+        builder
     }
 
     /// Limits how many sagas of this type may be under way, and how fast they may start.
     pub fn limit<T: Saga>(mut self, limits: SagaLimits) -> Self {
         match SagaName::new(T::NAME) {
             Ok(saga) => drop(self.limits.sagas.insert(saga, limits)),
-            Err(error) => self.bad_name = Some(error),
+            Err(error) => drop(self.mistake.get_or_insert(OrchestratorError::BadLimitName(error))),
         }
         self
     }
@@ -129,7 +151,7 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
     pub fn limit_participant<P: Participant>(mut self, limits: ParticipantLimits) -> Self {
         match ParticipantName::new(P::NAME) {
             Ok(participant) => drop(self.limits.participants.insert(participant, limits)),
-            Err(error) => self.bad_name = Some(error),
+            Err(error) => drop(self.mistake.get_or_insert(OrchestratorError::BadLimitName(error))),
         }
         self
     }
@@ -166,15 +188,13 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
     /// Cancel safe: starting again is harmless.
     pub async fn start(self) -> Result<Orchestrator<S>, OrchestratorError> {
         let replies = Destination::new(&self.replies)?;
-        if let Some(twice) = self.twice {
-            return Err(OrchestratorError::RegisteredTwice(twice));
+        let read = self.sources()?;
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
         }
         let known = self.registry.references();
         if known.is_empty() {
             return Err(OrchestratorError::NothingRegistered);
-        }
-        if let Some(error) = self.bad_name {
-            return Err(OrchestratorError::BadLimitName(error));
         }
         if let Some(mistake) = self.limits.mistake(&self.registry) {
             return Err(OrchestratorError::BadLimit(mistake));
@@ -185,11 +205,16 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
             store.note_participants(&self.registry.participants()).await?;
         }
         let mut destinations = self.registry.destinations();
-        destinations.push(replies.clone());
+        destinations.extend(read.iter().cloned());
         self.transport.declare(&destinations).await?;
         report_unknown(&*self.store, &known).await?;
         let admission = Admission::open(self.limits.clone(), &self.registry, &*self.store).await?;
-        Ok(self.spawn(replies, known, admission))
+        Ok(self.spawn(replies, read, known, admission))
+    }
+
+    /// What this orchestrator reads: the replies, and the commands of other sagas.
+    fn sources(&self) -> Result<BTreeSet<Destination>, NameError> {
+        self.served.iter().copied().chain([self.replies.as_str()]).map(Destination::new).collect()
     }
 
     fn check_local(&self) -> Result<(), OrchestratorError> {
@@ -203,6 +228,7 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
     fn spawn(
         self,
         replies: Destination,
+        read: BTreeSet<Destination>,
         known: Vec<DefinitionRef>,
         admission: Option<Admission>,
     ) -> Orchestrator<S> {
@@ -241,7 +267,9 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         tasks.spawn(batcher.run(arrivals));
         let feed =
             Feed { store: self.store.clone(), known, inbox: inbox.downgrade(), stopping: tasks.stopping() };
-        tasks.spawn(feed.clone().replies(self.transport, replies.clone()));
+        for source in read {
+            tasks.spawn(feed.clone().messages(self.transport.clone(), source));
+        }
         tasks.spawn(feed.clone().timers());
         tasks.spawn(feed.clone().held());
         tasks.spawn(feed.undeliverable(set_aside));

@@ -11,7 +11,7 @@ use super::arrival::{Arrival, EventArrival, Source};
 use crate::definition::DefinitionRef;
 use crate::id::Destination;
 use crate::machine::Event;
-use crate::message::{CommandMessage, ReplyMessage};
+use crate::message::{CommandMessage, Incoming, ReplyMessage};
 use crate::port::{
     Delivery, HeldReply, Store, SubscribeOptions, Subscription, TimerDue, Transport, TransportError,
 };
@@ -30,18 +30,20 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Takes replies from the broker, over as many connections as it takes.
-    pub(super) async fn replies(mut self, transport: Arc<dyn Transport>, replies: Destination) {
-        let group = replies.as_str().to_owned();
-        let options = SubscribeOptions { source: replies, group, in_flight_max: IN_FLIGHT_MAX };
+    /// Takes messages from the broker, over as many connections as it takes: replies, and what other sagas ask of those
+    /// that are run for them.
+    pub(super) async fn messages(mut self, transport: Arc<dyn Transport>, source: Destination) {
+        let group = source.as_str().to_owned();
+        let options = SubscribeOptions { source, group, in_flight_max: IN_FLIGHT_MAX };
         while !self.stopping.is_stopping() {
             let subscribing = || transport.subscribe(options.clone());
-            let Some(subscription) = self.stopping.until_done("subscribe to the replies", subscribing).await
+            let Some(subscription) =
+                self.stopping.until_done("subscribe to an orchestrator's messages", subscribing).await
             else {
                 return;
             };
             if let Err(error) = self.read(subscription).await {
-                warn!(%error, "the replies' subscription ended, subscribing again");
+                warn!(%error, "an orchestrator's subscription ended, subscribing again");
             }
         }
     }
@@ -71,13 +73,13 @@ impl Feed {
     async fn take(&self, deliveries: Vec<Delivery>, settling: &Settling) {
         let mut arrivals = Vec::with_capacity(deliveries.len());
         for Delivery { envelope, token, .. } in deliveries {
-            match ReplyMessage::decode(&envelope) {
-                Ok(reply) => {
+            match Incoming::decode(&envelope) {
+                Ok(incoming) => {
                     let (envelope, settling) = (Box::new(envelope), settling.clone());
-                    arrivals.push(replied(reply, Source::Delivery { envelope, token, settling }));
+                    arrivals.push(arrived(incoming, Source::Delivery { envelope, token, settling }));
                 }
                 Err(error) => {
-                    warn!(message = %envelope.id, %error, "a message is dead-lettered, because it is no reply");
+                    warn!(message = %envelope.id, %error, "a message is dead-lettered, because no orchestrator takes such");
                     settling.dead_letter(token, error.to_string()).await;
                 }
             }
@@ -146,9 +148,17 @@ impl Feed {
     }
 }
 
-fn replied(reply: ReplyMessage, source: Source) -> EventArrival {
-    let ReplyMessage { saga, step, direction, attempt, answer, .. } = reply;
-    EventArrival { saga, event: Event::Replied { step, direction, attempt, answer }, source }
+fn arrived(incoming: Incoming, source: Source) -> EventArrival {
+    let (saga, event) = match incoming {
+        Incoming::Reply(ReplyMessage { saga, step, direction, attempt, answer, .. }) => {
+            (saga, Event::Replied { step, direction, attempt, answer })
+        }
+        Incoming::Command(CommandMessage { saga, step, direction, attempt, reply_to, .. }) => {
+            (saga.child(&step), Event::Asked { direction, attempt, reply_to })
+        }
+        Incoming::Release(release) => (release.saga.child(&release.step), Event::Released),
+    };
+    EventArrival { saga, event, source }
 }
 
 fn timed(due: TimerDue) -> EventArrival {
@@ -156,10 +166,10 @@ fn timed(due: TimerDue) -> EventArrival {
     EventArrival { saga, event: Event::TimerDue { step, direction, attempt }, source: Source::Timer }
 }
 
-/// Only replies that decoded were held.
+/// Only messages that decoded were held.
 fn held_reply(held: HeldReply) -> Option<EventArrival> {
-    let reply = ReplyMessage::decode(&held.envelope).ok()?;
-    Some(replied(reply, Source::Held(held.id)))
+    let incoming = Incoming::decode(&held.envelope).ok()?;
+    Some(arrived(incoming, Source::Held(held.id)))
 }
 
 /// Replies taken at once. One transaction holds them; beyond this its latency grows faster than its economy.

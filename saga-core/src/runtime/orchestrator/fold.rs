@@ -8,9 +8,12 @@ use metrics::counter;
 use super::arrival::{Begin, Verdict};
 use super::operate::OperateError;
 use crate::definition::{Plan, ScriptError};
-use crate::id::{Destination, StepName, Version};
-use crate::machine::{self, Applied, Effect, Event, Instance, Transition};
-use crate::message::{COMMAND_VALID, CommandMessage, Local, NotificationMessage, Participant};
+use crate::id::{Destination, Direction, MessageId, StepName, Version};
+use crate::machine::{self, Applied, Effect, Event, Instance, Parent, Transition};
+use crate::message::{
+    Answer, COMMAND_VALID, CommandMessage, Envelope, Local, NotificationMessage, Participant, ReleaseMessage,
+    ReplyMessage,
+};
 use crate::policy::Timestamp;
 use crate::port::{Change, Commit, IdSource, JournalEntry, OutboxRow, Start, TimerChange};
 
@@ -51,8 +54,24 @@ pub(super) fn begin(with: &Folding<'_>, begin: &Begin) -> Result<(Commit, Instan
     let mut fold = Fold::over(with, transition.next.clone());
     fold.add(&Event::Started { data: begin.data.clone() }, transition);
     let definition = begin.plan.reference().clone();
-    let commit =
-        fold.commit(Change::Start(Start { definition, key: begin.key.clone(), input: begin.input() }));
+    let (key, input) = (begin.key.clone(), begin.input());
+    let commit = fold.commit(Change::Start(Start { definition, key, input, parent: None }));
+    Ok((commit, fold.instance))
+}
+
+/// The commit that begins a saga as a step of another one, or sees to it that it never begins; and the saga.
+pub(super) fn begin_by(
+    with: &Folding<'_>,
+    begin: &Begin,
+    parent: &Parent,
+) -> Result<(Commit, Instance), ScriptError> {
+    let (data, trace) = (begin.data.clone(), begin.trace.clone());
+    let transition = machine::start_by(&begin.plan, begin.id, parent.clone(), data.clone(), trace, with.now)?;
+    let mut fold = Fold::over(with, transition.next.clone());
+    fold.add(&Event::StartedBy { parent: parent.clone(), data }, transition);
+    let (definition, input) = (begin.plan.reference().clone(), begin.input());
+    let parent = Some((parent.saga, parent.step.clone()));
+    let commit = fold.commit(Change::Start(Start { definition, key: None, input, parent }));
     Ok((commit, fold.instance))
 }
 
@@ -73,20 +92,45 @@ impl<'a> Fold<'a> {
             Ok(Applied::Moved(transition)) => self.add(event, *transition),
             Ok(Applied::Ignored(reason)) => {
                 counter!("saga_events_ignored_total", "reason" => reason.as_str()).increment(1);
+                return self.unmoved(event);
             }
             Err(error) => return Verdict::Wrong(OperateError::Refused(error)),
         }
         Verdict::Taken(self.instance.state.status())
     }
 
+    /// What becomes of an event that moves nothing: if the parent asks for something again, it is answered.
+    fn unmoved(&self, event: &Event) -> Verdict {
+        match (event, &self.instance.parent) {
+            (Event::Asked { direction, attempt, reply_to }, Some(parent)) => {
+                let (attempt, reply_to) = (*attempt, reply_to.clone());
+                let parent = Parent { attempt, reply_to, ..parent.clone() };
+                let answer = self.instance.answer(*direction);
+                Verdict::Answered(Box::new(self.answer(&parent, *direction, answer)))
+            }
+            _ => Verdict::Taken(self.instance.state.status()),
+        }
+    }
+
+    fn answer(&self, parent: &Parent, direction: Direction, answer: Answer) -> OutboxRow {
+        let trace = self.instance.trace.child(MessageId::reply(parent.saga, &parent.step, direction));
+        let Parent { saga, step, attempt, reply_to, .. } = parent.clone();
+        let reply = ReplyMessage { saga, step, direction, attempt, answer, trace };
+        self.row(reply.encode(reply_to))
+    }
+
+    fn row(&self, envelope: Envelope) -> OutboxRow {
+        OutboxRow { id: self.with.ids.row(), envelope, claimed: false }
+    }
+
     fn add(&mut self, event: &Event, transition: Transition) {
         let Transition { next, effects, decision } = transition;
         tracing::debug!(saga = %next.id, trace = next.trace.as_str(), %decision, "saga moved");
         self.journal.push(entry(next.version, event, self.with.now, decision.to_string()));
+        self.instance = next;
         for effect in effects {
             self.take(effect);
         }
-        self.instance = next;
     }
 
     fn take(&mut self, effect: Effect) {
@@ -108,16 +152,22 @@ impl<'a> Fold<'a> {
                     trace,
                     body,
                 };
-                let envelope = message.encode(destination);
-                self.outbox.push(OutboxRow { id: self.with.ids.row(), envelope, claimed: false });
+                self.outbox.push(self.row(message.encode(destination)));
             }
             Effect::Notify { step, topics, notification_type, body, trace } => {
                 let message =
                     NotificationMessage { saga: self.instance.id, step, notification_type, trace, body };
-                let ids = self.with.ids;
-                let row =
-                    |topic| OutboxRow { id: ids.row(), envelope: message.encode(topic), claimed: false };
-                self.outbox.extend(topics.into_iter().map(row));
+                let rows: Vec<_> = topics.into_iter().map(|topic| self.row(message.encode(topic))).collect();
+                self.outbox.extend(rows);
+            }
+            Effect::Answer { direction, answer } => {
+                let parent = self.instance.parent.clone();
+                let row = parent.map(|parent| self.answer(&parent, direction, answer));
+                self.outbox.extend(row);
+            }
+            Effect::Release { step, destination, trace } => {
+                let release = ReleaseMessage { saga: self.instance.id, step, trace };
+                self.outbox.push(self.row(release.encode(destination)));
             }
             Effect::Arm { step, direction, attempt, after } => {
                 self.timers.insert(step.clone(), TimerChange::Arm { step, direction, attempt, after });

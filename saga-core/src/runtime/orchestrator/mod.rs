@@ -4,6 +4,7 @@ mod admission;
 mod arrival;
 mod batch;
 mod builder;
+mod child;
 mod feed;
 mod fold;
 mod limits;

@@ -36,7 +36,7 @@ impl<S: Saga> SagaOutcome<S> {
     /// Reads the outcome off a saga that has ended or parked; `None` if it is under way.
     pub(super) fn of(instance: &Instance) -> Result<Option<Self>, PayloadError> {
         Ok(match &instance.state {
-            State::Running(_) | State::Compensating(_) => None,
+            State::Running(_) | State::Compensating(_) | State::Provisional(_) => None,
             State::Parked(parked) => Some(SagaOutcome::Parked { reason: parked.reason.clone() }),
             State::Completed(_) => Some(SagaOutcome::Completed(instance.data.decode()?)),
             State::Compensated(ended) => {
@@ -87,7 +87,7 @@ impl Waiting {
 
     /// Whoever waits for this saga, if it needs no more waiting for.
     pub(super) fn tell(&self, instance: &Instance) {
-        if matches!(instance.state, State::Running(_) | State::Compensating(_)) {
+        if matches!(instance.state, State::Running(_) | State::Compensating(_) | State::Provisional(_)) {
             return;
         }
         for waiting in self.lock().by_saga.remove(&instance.id).unwrap_or_default() {

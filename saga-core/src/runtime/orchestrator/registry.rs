@@ -1,6 +1,6 @@
 //! The definitions that this process knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::local::is_local;
@@ -11,6 +11,8 @@ use crate::id::{Destination, ParticipantName};
 #[derive(Clone, Default)]
 pub(super) struct Registry {
     plans: BTreeMap<DefinitionRef, Arc<Plan>>,
+    /// Those that other sagas may run.
+    sub_sagas: BTreeSet<DefinitionRef>,
 }
 
 impl Registry {
@@ -21,6 +23,17 @@ impl Registry {
             self.plans.keys().any(|known| known.name == reference.name && known.version == reference.version);
         self.plans.insert(reference, plan);
         !taken
+    }
+
+    /// Lets other sagas run a plan that was added.
+    pub(super) fn open_to_parents(&mut self, plan: &Plan) {
+        self.sub_sagas.insert(plan.reference().clone());
+    }
+
+    /// The plan that a saga takes which another one runs by this name.
+    pub(super) fn sub_saga(&self, name: &str) -> Option<&Arc<Plan>> {
+        let named = self.sub_sagas.iter().filter(|known| known.name.as_str() == name);
+        self.plans.get(named.max_by_key(|known| known.version)?)
     }
 
     /// The plan that a saga began with.
@@ -45,8 +58,8 @@ impl Registry {
     /// Who takes the commands of each definition.
     pub(super) fn participants(&self) -> Vec<(DefinitionRef, Vec<ParticipantName>)> {
         let of_plan = |plan: &Arc<Plan>| {
-            // Local steps have no fence rows.
-            let sending = plan.steps().iter().filter(|step| !is_local(step));
+            // Local steps have no fence rows, and a saga that a step runs is its own.
+            let sending = plan.steps().iter().filter(|step| !is_local(step) && step.sub_saga().is_none());
             let commands = sending.filter_map(StepPlan::command);
             commands.map(|command| command.participant.clone()).collect()
         };

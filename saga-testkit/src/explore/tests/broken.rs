@@ -90,6 +90,7 @@ fn a_machine_that_undoes_in_the_wrong_order_is_found() {
                 Effect::Send { step, direction: Direction::Undo, .. } => *step == plan.steps()[1].name,
                 Effect::Send { .. } | Effect::Notify { .. } => false,
                 Effect::Arm { .. } | Effect::Disarm { .. } => false,
+                Effect::Answer { .. } | Effect::Release { .. } => false,
             };
             if moved.effects.iter().any(undoes) {
                 moved.effects.push(sent(plan, 0, Direction::Undo));

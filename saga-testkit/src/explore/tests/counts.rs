@@ -40,8 +40,8 @@ fn coarse(rules: &Rules<()>, world: &World) -> (Status, Vec<Coarse>) {
     let local = &world.sagas[0];
     let instance = rules.instances.value(local.instance);
     let cells = local.cells.iter().map(|cell| {
-        let name = rules.steps.value(cell.step);
-        let record = instance.state.steps().iter().find(|record| record.name == *name);
+        let name = rules.name(cell.step);
+        let record = instance.state.steps().iter().find(|record| record.name == name);
         let known = record.map_or("", |record| known(&record.state));
         let said = |said| cell.has(Message::Reply(Direction::Do, said));
         let undone = cell.has(Message::Reply(Direction::Undo, Said::Undone));

@@ -4,4 +4,5 @@ mod broken;
 mod counts;
 mod portrait;
 mod reduction;
+mod sub_sagas;
 mod unreduced;

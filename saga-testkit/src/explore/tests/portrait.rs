@@ -43,7 +43,7 @@ pub(super) fn of_world<M>(rules: &Rules<M>, world: &World) -> Portrait {
     let local = &world.sagas[0];
     let mut words = of_saga(&rules.instances.value(local.instance));
     for cell in &local.cells {
-        let step = rules.steps.value(cell.step);
+        let step = rules.name(cell.step);
         words.extend((cell.row != NONE).then(|| format!("row {step} {:?}", rules.rows.value(cell.row))));
         words.extend(ledger(&step, cell.effects, cell.undos));
         words.extend(of_messages(rules, &step, cell));

@@ -38,7 +38,7 @@ fn compare<const ATTEMPTS: u32>(parts: &[Part], faults: Faults, detail: Detail) 
     let definition = Topology::of(parts.iter().copied()).definition::<ATTEMPTS>();
     let (rules, start) = explore(&definition).saga(&Diary::default()).faults(faults).prepare();
     let reduced = explored(&rules, start);
-    let unreduced = reach(&rules.plan, faults, detail);
+    let unreduced = reach(&rules.plans[0], faults, detail);
     let ours: HashSet<Portrait> = reduced.iter().map(|world| of_world(&rules, world)).collect();
     let theirs: HashSet<Portrait> = unreduced.iter().map(Unreduced::portrait).collect();
     assert_eq!(ours.len(), reduced.len(), "two states of the explorer look the same");

@@ -212,7 +212,7 @@ impl Unreduced {
                 Effect::Disarm { step } => {
                     self.timers.remove(&step);
                 }
-                Effect::Notify { .. } => {}
+                Effect::Notify { .. } | Effect::Answer { .. } | Effect::Release { .. } => {}
             }
         }
     }

@@ -148,7 +148,7 @@ impl Witness {
             let why = match status {
                 Status::Completed => self.why_not_done(id, &step),
                 Status::Compensated => self.why_unsettled(id, &step),
-                Status::Running | Status::Compensating | Status::Parked => None,
+                Status::Running | Status::Compensating | Status::Provisional | Status::Parked => None,
             };
             if let Some(why) = why {
                 self.violation(format!("S4: {id} is {}, and {step} {why}", status.as_str()));
@@ -209,7 +209,7 @@ fn count(before: Option<Status>, commit: &Commit, counters: &mut Counters) {
     match commit.status {
         Status::Completed => counters.count(Seen::Completed),
         Status::Compensated => counters.count(Seen::Compensated),
-        Status::Running | Status::Compensating | Status::Parked => {}
+        Status::Running | Status::Compensating | Status::Provisional | Status::Parked => {}
     }
     if before == Some(Status::Parked) && commit.status != Status::Parked {
         counters.count(Seen::Released);

@@ -10,7 +10,7 @@ use saga_core::port::{
 
 use super::Harness;
 use super::harness::Client;
-use crate::suite::samples::{LONG, definition, entry, envelope, key, keyed, next, row, start, step};
+use crate::suite::samples::{LONG, child, definition, entry, envelope, key, keyed, next, row, start, step};
 use crate::suite::{Skipped, eventually};
 
 /// Pages follow one another from the newest saga to the oldest, and hold no more than was asked for.
@@ -148,6 +148,7 @@ pub async fn a_saga_is_shown_with_its_journal<H: Harness>(harness: &H) -> Result
         id: started.id,
         definition: client.definition.clone(),
         key: Some(key("order 7")),
+        parent: None,
         status: Status::Parked,
         version: 3,
         parked: Some("why".into()),
@@ -157,6 +158,48 @@ pub async fn a_saga_is_shown_with_its_journal<H: Harness>(harness: &H) -> Result
     assert_eq!(shown.summary, summary, "as a list shows it");
     let nobody = client.store.show(RandomIds.saga()).await.expect("showing");
     assert!(nobody.is_none(), "a saga that does not exist");
+    Ok(())
+}
+
+/// A saga shows those that its steps have run, and they say whose they are; one that is through is not waited for.
+pub async fn a_saga_shows_its_children<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let parent = start(&client.definition);
+    let mut children: Vec<Commit> =
+        ["ship", "insure"].map(|step| child(&client.definition, parent.id, step)).into();
+    children[0].status = Status::Provisional;
+    client.store_all(&[parent.clone(), start(&client.definition)]).await;
+    client.store_all(&children).await;
+
+    let shown = client.store.show(parent.id).await.expect("showing").expect("it was stored");
+    children.sort_unstable_by_key(|child| child.id);
+    let ids: Vec<SagaId> = shown.children.iter().map(|child| child.id).collect();
+    assert_eq!(ids, children.iter().map(|child| child.id).collect::<Vec<_>>(), "its children, by id");
+    assert_eq!((shown.summary.parent, shown.journal.len()), (None, 1), "it is nobody's step");
+    for child in children {
+        let shown = client.store.show(child.id).await.expect("showing").expect("it was stored");
+        assert_eq!(shown.summary.parent.map(|(saga, _)| saga), Some(parent.id), "whose it is");
+        assert!(shown.children.is_empty(), "it has run none");
+        let status = Some(child.status);
+        let listed = client.store.list(&SagaFilter { status, ..SagaFilter::default() }, 10).await;
+        let listed = listed.expect("listing").into_iter().find(|listed| listed.id == child.id);
+        assert!(listed.is_some_and(|listed| listed.parent.is_some()), "a list says whose it is");
+    }
+    let nobody = client.store.show(RandomIds.saga()).await.expect("showing");
+    assert!(nobody.is_none(), "a saga that does not exist");
+    Ok(())
+}
+
+/// A saga that is through waits for its parent: it is unfinished, and never the one that has waited longest.
+pub async fn health_leaves_out_who_waits_for_its_parent<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let through =
+        Commit { status: Status::Provisional, ..child(&client.definition, RandomIds.saga(), "ship") };
+    client.store_one(&through).await;
+    let health = client.store.health(std::slice::from_ref(&client.definition)).await.expect("health");
+    assert_eq!((health.unfinished, health.oldest_waiting), (1, None), "it waits for nothing of its own");
+    let workload = client.store.workload().await.expect("the workload");
+    assert_eq!(workload.sagas, [(client.definition.clone(), 1)], "it has neither ended nor parked");
     Ok(())
 }
 

@@ -52,6 +52,8 @@ macro_rules! store_suite {
                 lists_show_what_was_asked_for
                 lists_show_sagas_by_their_age
                 a_saga_is_shown_with_its_journal
+                a_saga_shows_its_children
+                health_leaves_out_who_waits_for_its_parent
                 health_counts_what_is_there
                 the_workload_is_counted
             ]

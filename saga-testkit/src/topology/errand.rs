@@ -1,0 +1,173 @@
+//! Sagas that the steps of a topology run.
+
+use std::fmt;
+
+use saga_core::policy::Retry;
+use saga_core::{
+    Command, Compensate, Definition, NotRun, NothingToUndo, Outcome, Participant, Run, Saga, Step, SubSaga,
+    Undoes, saga,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Before, Diary, Service};
+use crate::explore::Explorer;
+
+/// A saga that a step runs. A topology runs each at most once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Errand {
+    /// A step.
+    Short,
+    /// A step and a check.
+    Checked,
+    /// Runs the short one.
+    Nested,
+}
+
+impl fmt::Display for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Errand::Short => write!(f, "a step"),
+            Errand::Checked => write!(f, "a step and a check"),
+            Errand::Nested => write!(f, "a saga that runs a step"),
+        }
+    }
+}
+
+/// Adds the step that runs an errand.
+pub(super) fn run(saga: Before, errand: Errand) -> Before {
+    match errand {
+        Errand::Short => saga.step::<Run<Log<SHORT>>>(),
+        Errand::Checked => saga.step::<Run<Log<CHECKED>>>(),
+        Errand::Nested => saga.step::<Run<Log<NESTED>>>(),
+    }
+}
+
+/// Adds a step, and beside it the one that runs an errand.
+pub(super) fn beside<T: Compensate<Diary>>(saga: Before, errand: Errand) -> Before {
+    match errand {
+        Errand::Short => saga.parallel::<(T, Run<Log<SHORT>>)>(),
+        Errand::Checked => saga.parallel::<(T, Run<Log<CHECKED>>)>(),
+        Errand::Nested => saga.parallel::<(T, Run<Log<NESTED>>)>(),
+    }
+}
+
+/// Adds the definitions of all errands to an exploration.
+#[track_caller]
+pub(super) fn added<const ATTEMPTS: u32>(explorer: Explorer<Diary, ()>) -> Explorer<Diary, ()> {
+    let short = saga::<Log<SHORT>>(1).step::<Task<ATTEMPTS>>();
+    let checked = saga::<Log<CHECKED>>(1).step::<Task<ATTEMPTS>>().check::<Look<ATTEMPTS>>();
+    let nested = saga::<Log<NESTED>>(1).step::<Run<Log<SHORT>>>();
+    explorer
+        .sub_saga(&built(short.build()))
+        .sub_saga(&built(checked.build()))
+        .sub_saga(&built(nested.build()))
+}
+
+#[track_caller]
+fn built<S>(definition: Result<Definition<S>, saga_core::DefinitionError>) -> Definition<S> {
+    definition.unwrap_or_else(|error| panic!("an errand is no saga: {error}"))
+}
+
+/// An errand's data: what its steps were answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Log<const ERRAND: usize>(Vec<String>);
+
+impl<const ERRAND: usize> Saga for Log<ERRAND> {
+    const NAME: &'static str = NAMES[ERRAND];
+}
+
+/// The orchestrator of errands.
+struct Errands;
+
+impl Participant for Errands {
+    const NAME: &'static str = "errands";
+}
+
+impl<const ERRAND: usize> SubSaga for Log<ERRAND> {
+    type Orchestrator = Errands;
+}
+
+impl<const ERRAND: usize> Step<Diary> for Run<Log<ERRAND>> {
+    fn command(diary: &Diary) -> Self {
+        Run(Log(diary.answers.clone()))
+    }
+
+    fn on_reply(diary: &mut Diary, log: Log<ERRAND>) {
+        diary.answers.push(format!("{}: {:?}", NAMES[ERRAND], log.0));
+    }
+
+    fn on_refused(diary: &mut Diary, refusal: NotRun<Log<ERRAND>>) {
+        diary.answers.push(format!("no {}: {:?}", NAMES[ERRAND], refusal.data.0));
+    }
+}
+
+impl Step<Log<NESTED>> for Run<Log<SHORT>> {
+    fn command(log: &Log<NESTED>) -> Self {
+        Run(Log(log.0.clone()))
+    }
+
+    fn on_reply(log: &mut Log<NESTED>, reply: Log<SHORT>) {
+        log.0.push(format!("{:?}", reply.0));
+    }
+}
+
+macro_rules! command {
+    ($command:ident, $type:literal, $reply:ty) => {
+        #[derive(Serialize, Deserialize)]
+        struct $command<const ATTEMPTS: u32>(Vec<String>);
+
+        impl<const ATTEMPTS: u32> Command for $command<ATTEMPTS> {
+            const TYPE: &'static str = $type;
+            type Participant = Service;
+            type Reply = $reply;
+            type Refusal = ();
+        }
+    };
+}
+command!(Task, "task", u64);
+command!(Untask, "untask", ());
+command!(Look, "look", u64);
+impl<const ATTEMPTS: u32> Undoes<Task<ATTEMPTS>> for Untask<ATTEMPTS> {}
+
+impl<const ERRAND: usize, const ATTEMPTS: u32> Step<Log<ERRAND>> for Task<ATTEMPTS> {
+    fn command(log: &Log<ERRAND>) -> Self {
+        Task(log.0.clone())
+    }
+
+    fn on_reply(log: &mut Log<ERRAND>, reply: u64) {
+        log.0.push(format!("task: {reply}"));
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(ATTEMPTS)
+    }
+}
+
+impl<const ERRAND: usize, const ATTEMPTS: u32> Compensate<Log<ERRAND>> for Task<ATTEMPTS> {
+    type Undo = Untask<ATTEMPTS>;
+
+    fn undo(log: &Log<ERRAND>, _: Outcome<u64>) -> Untask<ATTEMPTS> {
+        Untask(log.0.clone())
+    }
+
+    fn undo_retry() -> Retry {
+        Retry::for_undo().attempts(ATTEMPTS)
+    }
+}
+
+impl<const ERRAND: usize, const ATTEMPTS: u32> Step<Log<ERRAND>> for Look<ATTEMPTS> {
+    fn command(log: &Log<ERRAND>) -> Self {
+        Look(log.0.clone())
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(ATTEMPTS)
+    }
+}
+
+impl<const ERRAND: usize, const ATTEMPTS: u32> NothingToUndo<Log<ERRAND>> for Look<ATTEMPTS> {}
+
+const SHORT: usize = 0;
+const CHECKED: usize = 1;
+const NESTED: usize = 2;
+const NAMES: [&str; 3] = ["short", "checked", "nested"];
