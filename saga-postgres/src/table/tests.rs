@@ -37,6 +37,7 @@ const FILES: [(&str, &str, &[&str]); 9] = [
             instance::HOLDER,
             instance::WORKLOAD,
             instance::HEALTH,
+            instance::TRANSACTION,
         ],
     ),
     (
