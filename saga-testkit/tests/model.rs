@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use saga_core::{
     Command, Compensate, CompensateEach, DefinitionError, Each, Local, Notification, Outcome, Participant,
-    Pause, Retriable, Saga, Signal, Step, Undoes, saga,
+    Pause, Retriable, Run, Saga, Signal, Step, SubSaga, Undoes, saga,
 };
 use saga_testkit::explore::explore;
-use saga_testkit::story::given;
+use saga_testkit::story::{given, given_by_parent};
 use serde::{Deserialize, Serialize};
 
 struct Shop;
@@ -440,6 +440,82 @@ fn local_steps() -> Result<(), DefinitionError> {
         .undone()
         .expect_compensated();
     explore(&definition).run().assert_ok();
+    Ok(())
+}
+
+/// Where other sagas send what they ask of deliveries.
+struct Shipping;
+
+impl Participant for Shipping {
+    const NAME: &'static str = "shipping";
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Delivery {
+    address: String,
+}
+
+impl Saga for Delivery {
+    const NAME: &'static str = "delivery";
+}
+
+impl SubSaga for Delivery {
+    type Orchestrator = Shipping;
+}
+
+impl Step<Delivery> for ReserveStock {
+    fn command(_: &Delivery) -> Self {
+        ReserveStock {}
+    }
+}
+
+impl Compensate<Delivery> for ReserveStock {
+    type Undo = ReleaseStock;
+
+    fn undo(_: &Delivery, _: Outcome<()>) -> ReleaseStock {
+        ReleaseStock {}
+    }
+}
+
+impl Step<PlaceOrder> for Run<Delivery> {
+    fn command(order: &PlaceOrder) -> Self {
+        Run(Delivery { address: format!("order of {}", order.amount) })
+    }
+}
+
+#[test]
+fn sub_sagas() -> Result<(), DefinitionError> {
+    let definition = saga(1).step::<Run<Delivery>>().pivot::<CapturePayment>().build()?;
+    let delivery = saga(1).step::<ReserveStock>().build()?;
+
+    // The payment is refused, so the delivery is compensated.
+    given(&definition, PlaceOrder::of(30))
+        .expect::<Run<Delivery>>()
+        .reply(Delivery::default())
+        .expect::<CapturePayment>()
+        .refuse("no funds".into())
+        .expect_undo::<Run<Delivery>>()
+        .undone()
+        .expect_compensated();
+
+    // The same from the delivery's side: it is through, and taken back.
+    given_by_parent(&delivery, Delivery::default())
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect_through()
+        .take_back()
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
+
+    // Both together, whatever fails.
+    explore(&definition).sub_saga(&delivery).run().assert_ok();
+    given_by_parent(&delivery, Delivery::default())
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect_through()
+        .release()
+        .expect_completed();
     Ok(())
 }
 
