@@ -5,11 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saga_core::definition::DefinitionRef;
-use saga_core::id::{BusinessKey, SagaId, SagaName, StepName};
+use saga_core::id::{BusinessKey, Direction, SagaId, SagaName, StepName};
 use saga_core::policy::Timestamp;
 use saga_core::port::{
-    AwaitedSteps, History, JournalEntry, JournalLine, SagaDetails, SagaFilter, SagaSummary, StoreError,
-    StoreHealth, UnknownDefinition, Workload,
+    ArmedTimer, AwaitedSteps, History, JournalEntry, JournalLine, SagaDetails, SagaFilter, SagaSummary,
+    StoreError, StoreHealth, UnknownDefinition, Workload,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -110,8 +110,22 @@ fn read_details(saga: SagaId, rows: &[PgRow]) -> Result<Option<SagaDetails>, Fai
     }
     let stored = read_stored(row, saga)?;
     let journal = read::<Vec<JournalRow>>(row, "journal")?.into_iter().map(journal_line).collect();
+    let timers = read::<Vec<TimerRow>>(row, "timers")?.into_iter().map(armed_timer);
+    let timers = timers.collect::<Result<_, _>>()?;
     let children = children.iter().map(read_summary).collect::<Result<_, _>>()?;
-    Ok(Some(SagaDetails { summary, stored, journal, children }))
+    Ok(Some(SagaDetails { summary, stored, journal, timers, children }))
+}
+
+/// Step, direction, attempt, due.
+type TimerRow = (String, String, i64, i64);
+
+fn armed_timer((step, direction, attempt, due): TimerRow) -> Result<ArmedTimer, Failure> {
+    Ok(ArmedTimer {
+        step: StepName::new(step).map_err(|error| Failure::Permanent(error.to_string()))?,
+        direction: direction.parse::<Direction>().map_err(|error| Failure::Permanent(error.to_string()))?,
+        attempt: u32::try_from(attempt).map_err(|error| Failure::Permanent(error.to_string()))?,
+        due: Timestamp::from_micros(due),
+    })
 }
 
 /// Version, event, now, decision, at, writer.

@@ -37,6 +37,7 @@ impl History for MemoryStore {
             summary: saga.summary(),
             stored: saga.stored.clone(),
             journal: saga.journal.clone(),
+            timers: tables.timers_of(saga.stored.id),
             children: tables.children(saga.stored.id),
         }))
     }

@@ -10,8 +10,8 @@ use crate::definition::{DefinitionRef, Fingerprint, step_of};
 use crate::id::{BusinessKey, Direction, ParticipantName, SagaId, SagaName, StepName, Version};
 use crate::policy::Timestamp;
 use crate::port::{
-    AwaitedSteps, Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalLine, Start, Status,
-    StoreError, Stored, TimerChange, TimerDue,
+    ArmedTimer, AwaitedSteps, Change, Commit, CommitError, Committed, HeldId, HeldReply, JournalLine, Start,
+    Status, StoreError, Stored, TimerChange, TimerDue,
 };
 
 /// Everything that a store remembers.
@@ -72,6 +72,15 @@ impl Tables {
                 && pinned.version == definition.version
                 && pinned.fingerprint != definition.fingerprint
         })
+    }
+
+    pub(super) fn timers_of(&self, saga: SagaId) -> Vec<ArmedTimer> {
+        let timers = self.timers.iter().filter(|((whose, _), _)| *whose == saga);
+        let armed = timers.map(|((_, step), timer)| {
+            let Timer { direction, attempt, due, .. } = *timer;
+            ArmedTimer { step: step.clone(), direction, attempt, due }
+        });
+        armed.collect()
     }
 
     /// The steps that have timers.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::definition::DefinitionRef;
-use crate::id::{BusinessKey, SagaId, SagaName, StepName, Version};
+use crate::id::{BusinessKey, Direction, SagaId, SagaName, StepName, Version};
 use crate::policy::Timestamp;
 use crate::port::{Backlog, JournalEntry, Status, StoreError, Stored};
 
@@ -72,8 +72,23 @@ pub struct SagaDetails {
     pub stored: Stored,
     /// Its transitions, oldest first.
     pub journal: Vec<JournalLine>,
+    /// The timers of what it awaits, by step.
+    pub timers: Vec<ArmedTimer>,
     /// The sagas that its steps have run, by id; at most 1,000 of them.
     pub children: Vec<SagaSummary>,
+}
+
+/// A timer of a saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmedTimer {
+    /// The step.
+    pub step: StepName,
+    /// What is awaited.
+    pub direction: Direction,
+    /// The attempt that is awaited.
+    pub attempt: u32,
+    /// When it is due, or due again if some process has just taken it.
+    pub due: Timestamp,
 }
 
 /// A parked saga and its reason.

@@ -19,8 +19,8 @@ pub use clock::{Clock, IdSource, RandomIds, SystemClock};
 pub use error::StoreError;
 pub use fence::{Fence, FenceWrite};
 pub use history::{
-    AwaitedSteps, History, JournalLine, Parked, SagaDetails, SagaFilter, SagaSummary, StoreHealth,
-    UnknownDefinition, Workload,
+    ArmedTimer, AwaitedSteps, History, JournalLine, Parked, SagaDetails, SagaFilter, SagaSummary,
+    StoreHealth, UnknownDefinition, Workload,
 };
 pub use outbox::{Backlog, Outbox, OutboxRow, RowId};
 pub use retention::{Forget, Retire, Retiring, end_notices};

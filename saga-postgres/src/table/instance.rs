@@ -61,7 +61,11 @@ SELECT shown.id, shown.version, status, parked, parent, parent_step, business_ke
             (extract(epoch FROM at) * 1000000)::int8, writer
         )
         FROM unnest(journal)
-    ) AS journal
+    ) AS journal,
+    ARRAY(
+        SELECT ROW(step, direction, attempt, (extract(epoch FROM due_at) * 1000000)::int8)
+        FROM saga.timer WHERE timer.saga = shown.id AND shown.id = $1 ORDER BY step
+    ) AS timers
 FROM shown
 JOIN saga.definition ON definition.id = shown.definition
 LEFT JOIN saga.business_key ON business_key.saga = shown.id

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use saga_core::id::{BusinessKey, SagaId, SagaName, StepName};
 use saga_core::machine::{Instance, Resolution, StepRecord, StepState};
 use saga_core::message::Payload;
-use saga_core::port::{SagaFilter, SagaSummary, Status};
+use saga_core::port::{ArmedTimer, SagaFilter, SagaSummary, Status};
 use saga_core::runtime::OperateError;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,6 +78,7 @@ async fn show(
     let saga = saga.ok_or_else(|| Problem::not_found(format!("there is no saga {id}")))?;
     let mut view = view(&saga.summary);
     view["timeline"] = timeline(&saga.journal);
+    view["timers"] = saga.timers.iter().map(timer).collect();
     view["children"] = saga.children.iter().map(self::view).collect();
     view["steps"] = match Instance::decode(saga.stored) {
         Ok(instance) => instance.state.steps().iter().map(step).collect(),
@@ -93,6 +94,11 @@ fn view(saga: &SagaSummary) -> Value {
         "version": saga.version, "age_ms": millis(saga.moved.since(saga.started)),
         "parent": saga.parent.as_ref().map(|(saga, step)| json!({ "saga": saga, "step": step })),
     })
+}
+
+fn timer(timer: &ArmedTimer) -> Value {
+    let ArmedTimer { step, direction, attempt, due } = timer;
+    json!({ "step": step, "direction": direction, "attempt": attempt, "due_ms": due.as_micros() / 1000 })
 }
 
 fn step(record: &StepRecord) -> Value {

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use saga_core::id::{Direction, SagaId};
 use saga_core::port::{
-    AwaitedSteps, Backlog, Commit, HeldId, HeldReply, History, IdSource, RandomIds, SagaFilter, SagaSummary,
-    Status, Store, TimerChange, UnknownDefinition, Workload,
+    ArmedTimer, AwaitedSteps, Backlog, Commit, HeldId, HeldReply, History, IdSource, RandomIds, SagaFilter,
+    SagaSummary, Status, Store, TimerChange, UnknownDefinition, Workload,
 };
 
 use super::Harness;
 use super::harness::Client;
-use crate::suite::samples::{LONG, child, definition, entry, envelope, key, keyed, next, row, start, step};
+use crate::suite::samples::{
+    LONG, arm, child, definition, entry, envelope, key, keyed, next, row, start, step,
+};
 use crate::suite::{Skipped, eventually};
 
 /// Pages follow one another from the newest saga to the oldest, and hold no more than was asked for.
@@ -134,6 +136,7 @@ pub async fn a_saga_is_shown_with_its_journal<H: Harness>(harness: &H) -> Result
         status: Status::Parked,
         parked: Some("why".into()),
         journal: vec![entry(2), entry(3)],
+        timers: vec![arm("pick#b", LONG), arm("pick#a", LONG)],
         ..next(started.id, 1)
     };
     client.store_one(&parked).await;
@@ -156,6 +159,10 @@ pub async fn a_saga_is_shown_with_its_journal<H: Harness>(harness: &H) -> Result
         moved: shown.journal[2].at,
     };
     assert_eq!(shown.summary, summary, "as a list shows it");
+    let timers: Vec<_> = shown.timers.iter().map(|timer| (timer.step.as_str(), timer.attempt)).collect();
+    assert_eq!(timers, [("pick#a", 1), ("pick#b", 1)], "its timers");
+    let late = |timer: &ArmedTimer| timer.due.since(shown.journal[2].at) >= LONG;
+    assert!(shown.timers.iter().all(late), "when they are due");
     let nobody = client.store.show(RandomIds.saga()).await.expect("showing");
     assert!(nobody.is_none(), "a saga that does not exist");
     Ok(())
