@@ -5,10 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use saga_core::Outcome;
+use saga_core::id::MessageId;
 use saga_core::message::{Command, Fault as HandlerFault, Undoes};
-use saga_core::runtime::{Handle, Handled, Undo};
+use saga_core::runtime::{External, Handle, Handled, Undo};
 
 use super::fault::Fault;
+use super::gateway::Gateway;
 use super::participants::HANDLER_TIMEOUT;
 use super::process::Process;
 
@@ -20,6 +23,11 @@ impl Troubles {
     /// The handlers, which go wrong now and then: before they have done anything, or after they have done everything.
     pub fn around<H>(&self, handlers: H) -> Troubled<H> {
         Troubled { handlers, process: self.0.clone() }
+    }
+
+    /// The other system that external handlers call; all processes of a run have the same.
+    pub fn gateway(&self) -> Gateway {
+        Gateway(self.0.clone())
     }
 
     /// The same as a value that is drawn from the run's chance: true so many times of a thousand.
@@ -55,6 +63,25 @@ where
         self.trouble().await?;
         self.handlers.undo(command, did, tx).await?;
         self.trouble().await
+    }
+}
+
+impl<C: Command + Sync, H: External<C>> External<C> for Troubled<H>
+where
+    C::Reply: Sync,
+{
+    async fn call(&self, command: C, key: MessageId) -> Handled<C> {
+        self.kill_if_poison(&command).await;
+        self.trouble().await?;
+        let answered = self.handlers.call(command, key).await;
+        self.trouble().await?;
+        answered
+    }
+
+    /// An undo that can never succeed needs a human, whom nobody plays here.
+    async fn undo(&self, key: MessageId, did: Outcome<C::Reply>) -> Result<(), HandlerFault> {
+        self.trouble().await.map_err(HandlerFault::temporary)?;
+        self.handlers.undo(key, did).await
     }
 }
 

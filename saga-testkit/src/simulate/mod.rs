@@ -93,6 +93,7 @@ mod counters;
 mod fault;
 mod faulty;
 mod fence;
+mod gateway;
 mod handlers;
 mod participants;
 mod planted;
@@ -115,6 +116,7 @@ use saga_core::{Definition, Participant, Saga};
 
 pub use counters::{Counters, Seen};
 pub use fault::Fault;
+pub use gateway::Gateway;
 pub use handlers::{Troubled, Troubles};
 use participants::Blueprint;
 pub use participants::Simulated;

@@ -146,6 +146,7 @@ impl<S: Saga> Stage<S> {
             }
         }
         self.world.witness(|witness, _| witness.nothing_lost());
+        self.world.check_charges();
         for site in &self.sites {
             for broken in site.broken().await {
                 self.world.violation(broken);

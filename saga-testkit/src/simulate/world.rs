@@ -1,11 +1,13 @@
 //! What all processes of one run share: its chance, its record, and the witness that watches it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use saga_core::definition::Plan;
+use saga_core::id::MessageId;
 
 use super::Simulation;
 use super::counters::{Counters, Seen};
@@ -30,6 +32,8 @@ struct Inner {
     trace: Trace,
     counters: Counters,
     witness: Witness,
+    /// What the gateway has charged, and whether that stands.
+    charges: BTreeMap<MessageId, bool>,
 }
 
 /// What became of a run.
@@ -55,6 +59,7 @@ impl World {
             trace: Trace::new(is_told),
             counters: Counters::default(),
             witness: Witness::new(plan),
+            charges: BTreeMap::new(),
         })))
     }
 
@@ -142,6 +147,23 @@ impl World {
 
     pub(super) fn violation(&self, what: String) {
         self.lock().witness.violation(what);
+    }
+
+    /// Charges a key that is new.
+    pub(super) fn charge(&self, key: MessageId) {
+        self.lock().charges.entry(key).or_insert(true);
+    }
+
+    pub(super) fn void(&self, key: MessageId) {
+        if let Some(stands) = self.lock().charges.get_mut(&key) {
+            *stands = false;
+        }
+    }
+
+    /// S4: at the end, what the gateway has charged stands for the steps that are done, and for no other.
+    pub(super) fn check_charges(&self) {
+        let inner = &mut *self.lock();
+        inner.witness.check_charges(&inner.charges);
     }
 
     pub(super) fn is_calm(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The simulator passes what is right, finds what is wrong, and finds it again.
 
 mod errand;
+mod payment;
 
 use errand::{Errand, Giving, simulation};
 use saga_testkit::simulate::{Bug, Fault, Seen, Simulation};

@@ -1,8 +1,10 @@
 //! Steps: what participants' fences say of them.
 
+use std::collections::BTreeMap;
+
 use saga_core::definition::{Role, StepPlan};
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::id::{Direction, SagaId, StepName};
+use saga_core::id::{Direction, MessageId, SagaId, StepName};
 use saga_core::message::{Answer, ReplyMessage};
 use saga_core::port::FenceWrite;
 
@@ -57,6 +59,22 @@ impl Witness {
         self.fences.get(&FenceKey { participant, saga, step: step.clone() })
     }
 
+    /// S4: a charge stands if its step is done, and only then.
+    pub(in crate::simulate) fn check_charges(&mut self, charges: &BTreeMap<MessageId, bool>) {
+        let steps = self.fences.iter().filter_map(|(key, state)| {
+            let charge = MessageId::command(key.saga, &key.step, Direction::Do);
+            Some((key, state, *charges.get(&charge)?))
+        });
+        let is_wrong =
+            |(_, state, stands): &(_, &FenceState, bool)| *stands != matches!(state, FenceState::Applied(_));
+        let wrong = steps.filter(is_wrong).map(|(FenceKey { saga, step, .. }, state, stands)| {
+            let stands = if stands { "stands" } else { "does not stand" };
+            format!("S4: the charge for {step} of {saga} {stands}, and its row says {}", state.as_str())
+        });
+        let wrong: Vec<String> = wrong.collect();
+        wrong.into_iter().for_each(|wrong| self.violation(wrong));
+    }
+
     /// The plan of a step, or of the step that this is an item's part of.
     fn step(&self, step: &StepName) -> Option<&StepPlan> {
         Some(&self.plan.steps()[self.plan.position_of(step)?])
@@ -85,7 +103,11 @@ impl Witness {
 fn may_follow(before: Option<&FenceState>, after: &FenceState) -> bool {
     matches!(
         (before, after),
-        (None, FenceState::Applied(_) | FenceState::Refused(_) | FenceState::Closed)
+        (None, FenceState::Started | FenceState::Applied(_) | FenceState::Refused(_) | FenceState::Closed)
+            | (
+                Some(FenceState::Started),
+                FenceState::Applied(_) | FenceState::Refused(_) | FenceState::Compensated
+            )
             | (Some(FenceState::Applied(_)), FenceState::Compensated)
     )
 }

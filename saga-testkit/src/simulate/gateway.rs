@@ -1,0 +1,69 @@
+//! Another system, which external handlers call: it answers late, twice or not at all, and has no part in any
+//! transaction.
+
+use std::sync::Arc;
+
+use saga_core::id::MessageId;
+use saga_core::message::Fault as HandlerFault;
+
+use super::fault::Fault;
+use super::participants::HANDLER_TIMEOUT;
+use super::process::Process;
+
+/// A payment gateway of a simulation: one for all processes of a run. What it has charged must stand, at the end, exactly
+/// for the steps that are done.
+///
+/// It charges a key once, however often it is asked. It refuses no key for having been voided before, so all that
+/// comes late has to be taken back. A call that its caller drops lands no more.
+#[derive(Clone)]
+pub struct Gateway(pub(super) Arc<Process>);
+
+impl Gateway {
+    /// Charges a key, unless it was charged before.
+    ///
+    /// # Errors
+    ///
+    /// Whether it was charged or not, there may be an answer that says nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: if the future is dropped, the key may or may not be charged, but not any later.
+    pub async fn charge(&self, key: MessageId) -> Result<(), HandlerFault> {
+        self.travel().await?;
+        self.0.world.charge(key);
+        self.0.note(format_args!("the gateway charges {key}"));
+        self.travel().await
+    }
+
+    /// Voids the charge of a key, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Whether it was voided or not, there may be an answer that says nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: voiding again is harmless.
+    pub async fn void(&self, key: MessageId) -> Result<(), HandlerFault> {
+        self.travel().await?;
+        self.0.world.void(key);
+        self.0.note(format_args!("the gateway voids {key}"));
+        self.travel().await
+    }
+
+    /// A way there or back, on which a message is late, or lost.
+    async fn travel(&self) -> Result<(), HandlerFault> {
+        let world = &self.0.world;
+        if world.strikes(Fault::HandlerHangs) {
+            tokio::time::sleep(2 * HANDLER_TIMEOUT).await;
+        }
+        tokio::time::sleep(world.millis(0..LATE_MS)).await;
+        match world.strikes(Fault::HandlerFails) {
+            true => Err(HandlerFault::temporary("the gateway does not answer")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Long enough for a resend, an undo or a death to come in between, and mostly within a handler's time.
+const LATE_MS: u64 = HANDLER_TIMEOUT.as_millis() as u64 / 2;
