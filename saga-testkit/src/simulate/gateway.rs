@@ -29,10 +29,10 @@ impl Gateway {
     ///
     /// Not cancel safe: if the future is dropped, the key may or may not be charged, but not any later.
     pub async fn charge(&self, key: MessageId) -> Result<(), HandlerFault> {
-        self.travel().await?;
+        self.travel(THERE_MS).await?;
         self.0.world.charge(key);
         self.0.note(format_args!("the gateway charges {key}"));
-        self.travel().await
+        self.travel(BACK_MS).await
     }
 
     /// Voids the charge of a key, if there is one.
@@ -45,19 +45,20 @@ impl Gateway {
     ///
     /// Cancel safe: voiding again is harmless.
     pub async fn void(&self, key: MessageId) -> Result<(), HandlerFault> {
-        self.travel().await?;
+        // Faster than a charge, so that it may come before one that it is to take back.
+        self.travel(BACK_MS).await?;
         self.0.world.void(key);
         self.0.note(format_args!("the gateway voids {key}"));
-        self.travel().await
+        self.travel(BACK_MS).await
     }
 
-    /// A way there or back, on which a message is late, or lost.
-    async fn travel(&self) -> Result<(), HandlerFault> {
+    /// A way there or back, on which a message is up to so late, or lost.
+    async fn travel(&self, late_ms: u64) -> Result<(), HandlerFault> {
         let world = &self.0.world;
         if world.strikes(Fault::HandlerHangs) {
             tokio::time::sleep(2 * HANDLER_TIMEOUT).await;
         }
-        tokio::time::sleep(world.millis(0..LATE_MS)).await;
+        tokio::time::sleep(world.millis(0..late_ms)).await;
         match world.strikes(Fault::HandlerFails) {
             true => Err(HandlerFault::temporary("the gateway does not answer")),
             false => Ok(()),
@@ -65,5 +66,8 @@ impl Gateway {
     }
 }
 
-/// Long enough for a resend, an undo or a death to come in between, and mostly within a handler's time.
-const LATE_MS: u64 = HANDLER_TIMEOUT.as_millis() as u64 / 2;
+/// Nearly all of a handler's time, so that a resend, an undo or a death comes before a request does.
+const THERE_MS: u64 = HANDLER_TIMEOUT.as_millis() as u64 * 9 / 10;
+
+/// The rest of it, and a little more.
+const BACK_MS: u64 = HANDLER_TIMEOUT.as_millis() as u64 / 5;
