@@ -1,6 +1,6 @@
 //! Shapes that a seed draws.
 
-use saga_testkit::topology::{Part, Topology};
+use saga_testkit::topology::{Errand, Part, Topology};
 
 /// Draws numbers from a seed (SplitMix64, Steele et al. 2014), so that a run can be repeated.
 pub(crate) struct Dice(u64);
@@ -14,6 +14,10 @@ impl Dice {
     pub(crate) fn topology(&mut self) -> Topology {
         let before = 1 + self.below(4);
         let mut parts: Vec<Part> = (0..before).map(|_| self.part()).collect();
+        // With more beside it, a saga and the one that it runs have too many states for a draw.
+        if before == 1 && self.below(2) == 0 {
+            parts.push(Part::Run(if self.below(2) == 0 { Errand::Short } else { Errand::Checked }));
+        }
         if self.below(2) == 0 {
             parts.push(if self.below(2) == 0 { Part::Pivot } else { Part::ClosedPivot });
             parts.extend((0..self.below(3)).map(|_| Part::Then));

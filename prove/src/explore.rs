@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use saga_core::{Definition, Saga};
 use saga_testkit::explore::{Report, explore};
-use saga_testkit::topology::{Diary, Part, Topology};
+use saga_testkit::topology::{Diary, Errand, Part, Topology};
 use serde::Serialize;
 
 use crate::args::ExploreArguments;
@@ -30,7 +30,8 @@ struct Subject {
 
 pub(crate) fn run(arguments: &ExploreArguments) -> anyhow::Result<()> {
     let began = now();
-    let subjects: Vec<Subject> = examples()?.into_iter().chain(shapes()).chain(pairs()).collect();
+    let subjects: Vec<Subject> =
+        examples()?.into_iter().chain(shapes()).chain(families()).chain(pairs()).collect();
     let mut proof = Proof::begin(arguments.json, subjects.len());
     subjects.into_iter().for_each(|subject| proof.explore(subject));
     let limit = Duration::from_secs(arguments.seconds.unwrap_or_default());
@@ -161,6 +162,22 @@ fn mixtures() -> impl Iterator<Item = Vec<Part>> {
     mixtures.into_iter().map(<[Part]>::to_vec)
 }
 
+/// Sagas that run others, which may run others.
+fn families() -> impl Iterator<Item = Subject> {
+    use Errand::{Checked, Nested, Short};
+    use Part::{Beside, Check, ClosedPivot, Run, Step, Then};
+    let shapes: [&[Part]; 7] = [
+        &[Run(Short)],
+        &[Run(Checked)],
+        &[Run(Nested)],
+        &[Step, Run(Short), Check],
+        &[Run(Short), ClosedPivot, Then],
+        &[Run(Short), Run(Checked)],
+        &[Beside(Short)],
+    ];
+    shapes.into_iter().map(|parts| alone(&Topology::of(parts.iter().copied()), 0))
+}
+
 /// Two sagas of one shape at once.
 fn pairs() -> impl Iterator<Item = Subject> {
     use Part::{Check, ClosedPivot, Group, Pivot, Step, Then, Wait};
@@ -176,10 +193,10 @@ fn pairs() -> impl Iterator<Item = Subject> {
 }
 
 fn alone(topology: &Topology, skips: u16) -> Subject {
-    let definition = topology.definition::<5>();
+    let explorer = topology.explorer::<5>();
     let name = if skips == 0 { topology.to_string() } else { format!("{topology}, {skips:#b} skipped") };
     let diary = Diary::of(ITEMS).skipping(skips);
-    let explored = move || explore(&definition).saga(&diary).run();
+    let explored = move || explorer.saga(&diary).run();
     Subject { name, explored: Box::new(explored) }
 }
 
