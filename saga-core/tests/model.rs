@@ -261,3 +261,38 @@ async fn what_is_still_missing_after_the_grace_is_given_up() {
     let journal = after.show(errand).await.unwrap().unwrap().journal;
     assert_eq!(journal[1].entry.decision, "outcome of ask unknown, closing it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_for_a_definition_that_a_process_does_not_know_is_kept_for_one_that_does() {
+    let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
+    let start = async |definition: Definition<Errand>| {
+        orchestrator_over(store.clone(), transport.connect(), &definition).await
+    };
+    let former = start(asking()).await;
+    let errand = former.start(Errand { asks: true }).await.unwrap().id();
+    drop(former);
+    let next = start(saga(2).wait::<Word>().build().unwrap()).await;
+    transport.publish(&[reply(errand)]).await.remove(0).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(next.health().await.unwrap().held, 1);
+    drop(next);
+    let former = start(asking()).await;
+    let outcome = tokio::time::timeout(Duration::from_secs(1), former.handle(errand).outcome()).await;
+    assert!(matches!(outcome.unwrap().unwrap(), SagaOutcome::<Errand>::Completed(_)));
+}
+
+/// Longer than another process waits between two looks at the table, and often enough to meet one of them.
+#[tokio::test(start_paused = true)]
+async fn what_one_process_sends_from_memory_is_not_sent_by_another_as_well() {
+    let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
+    let one = orchestrator_over(store.clone(), transport.connect(), &asking()).await;
+    let _other = orchestrator_over(store, transport.connect(), &asking()).await;
+    for _ in 0..20 {
+        one.start(Errand { asks: true }).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(70)).await;
+    }
+    let source = Destination::new("nobody").unwrap();
+    let options = SubscribeOptions { source, group: "nobody".into(), in_flight_max: 100 };
+    let commands = transport.subscribe(options).await.unwrap().receive(100).await.unwrap();
+    assert_eq!(commands.len(), 20);
+}

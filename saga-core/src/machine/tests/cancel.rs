@@ -1,9 +1,9 @@
 //! Taking a saga back on request: before the pivot's command is committed, and after.
 
-use super::case::{Case, cancel, compensate, done, replied};
+use super::case::{Case, cancel, compensate, done, name, replied, resolve_done, resolve_not_done};
 use super::contract::{closing_order, order};
 use crate::id::Direction::{Close, Do};
-use crate::machine::{Cause, Decision, Ignored, State, Status, TransitionError};
+use crate::machine::{Cause, Decision, Event, Ignored, State, Status, StepState, TransitionError};
 use crate::message::Answer;
 
 #[test]
@@ -34,6 +34,24 @@ fn a_close_under_way_decides_nothing_any_more_once_the_saga_goes_back() {
     assert!(case.sent.is_empty());
     case.moved(&replied("screen", Close, 1, done(7)));
     assert_eq!((case.status(), &case.sent[..]), (Status::Compensating, &["undo reserve".to_owned()][..]));
+}
+
+#[test]
+fn what_was_closed_is_settled_and_never_counts_as_undone() {
+    let settled = |event: &Event| {
+        let mut case = Case::of(&order());
+        case.done("reserve");
+        case.moved(&cancel());
+        assert_eq!(case.moved(event), Decision::StepSettled(name("screen")), "{event:?}");
+        let screen = case.saga.state.steps().iter().find(|record| record.name == name("screen"));
+        screen.map(|record| record.state.clone()).unwrap()
+    };
+    for no in [Answer::Closed, Answer::Undone] {
+        assert_eq!(settled(&replied("screen", Close, 1, no)), StepState::Refused);
+    }
+    assert_eq!(settled(&resolve_not_done("screen")), StepState::Refused);
+    assert!(matches!(settled(&replied("screen", Close, 1, done(7))), StepState::Done(_)));
+    assert!(matches!(settled(&resolve_done("screen")), StepState::Done(_)));
 }
 
 #[test]
