@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Proves the framework itself, and prints figures.
 #[derive(Debug, Parser)]
@@ -20,8 +20,15 @@ pub(crate) enum Command {
     Simulate(SimulateArguments),
     /// Replay what orders of the example went through on real servers, by its definition of today
     Replay(ReplayArguments),
-    /// Plant bugs, one after another, and show that the simulation finds each
+    /// Plant bugs, one after another, and show which tool finds each
     Gallery(GalleryArguments),
+    /// Have one tool look for the bug that is planted
+    #[command(hide = true)]
+    Try {
+        /// Which one
+        #[arg(value_enum)]
+        trial: Trial,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +75,23 @@ pub(crate) struct GalleryArguments {
     /// Print one line of JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A tool that the gallery runs in a process of its own.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Trial {
+    Explorer,
+    Simulator,
+}
+
+impl Trial {
+    #[cfg_attr(not(saga_planted), expect(dead_code, reason = "only a build with bugs has a gallery"))]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Trial::Explorer => "explorer",
+            Trial::Simulator => "simulator",
+        }
+    }
 }
 
 const EXAMPLES: &str = "\

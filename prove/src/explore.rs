@@ -97,6 +97,20 @@ fn print(name: &str, report: &Report, took: Duration) {
     println!("{name}: {report}, {:.2} s", took.as_secs_f64());
 }
 
+/// What is found in a few sagas of every kind, by the name of the condition.
+#[cfg(saga_planted)]
+pub(crate) fn first_violation() -> anyhow::Result<Option<String>> {
+    let small = sequences().take(3).chain(groups().take(1)).chain(mixtures().map(Topology::of));
+    let subjects = small.map(|topology| alone(&topology, 0)).chain(examples()?);
+    let found = subjects.map(|subject| (subject.explored)()).find_map(|report| match report.violation {
+        Some(violation) => Some(violation.what),
+        None if report.stuck_states > 0 => Some("[stuck]".into()),
+        None => None,
+    });
+    // The condition's name stands in brackets at the end.
+    Ok(found.map(|what| what.rsplit_once('[').map_or(what.clone(), |(_, name)| format!("[{name}"))))
+}
+
 /// The sagas of the examples.
 fn examples() -> anyhow::Result<[Subject; 2]> {
     let order = order::place_order().context("the order example")?;

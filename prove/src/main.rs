@@ -7,6 +7,7 @@ mod args;
 mod draw;
 mod examples;
 mod explore;
+#[cfg(saga_planted)]
 mod gallery;
 mod replay;
 mod shop;
@@ -23,7 +24,14 @@ use examples::contract;
 fn main() -> ExitCode {
     let proved = match Arguments::parse().command {
         Command::Explore(arguments) => explore::run(&arguments),
+        #[cfg(saga_planted)]
         Command::Gallery(arguments) => gallery::run(&arguments),
+        #[cfg(saga_planted)]
+        Command::Try { trial } => gallery::try_one(trial),
+        #[cfg(not(saga_planted))]
+        Command::Gallery(_) | Command::Try { .. } => {
+            Err(anyhow::anyhow!("no bugs are in this build: run scripts/prove gallery"))
+        }
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };

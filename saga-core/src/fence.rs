@@ -89,6 +89,8 @@ pub fn decide(row: Option<&FenceState>, direction: Direction) -> Verdict {
 }
 
 fn decide_do(row: Option<&FenceState>) -> Verdict {
+    planted!(NoFence: return Verdict::Run);
+    planted!(RefusalForgotten: if let Some(FenceState::Refused(_)) = row { return Verdict::Run });
     match row {
         None => Verdict::Run,
         Some(FenceState::Started) => Verdict::Answer(Answer::Fault(Fault::permanent(
@@ -101,6 +103,8 @@ fn decide_do(row: Option<&FenceState>) -> Verdict {
 }
 
 fn decide_undo(row: Option<&FenceState>) -> Verdict {
+    planted!(NoTombstone: if row.is_none() { return Verdict::Answer(Answer::Undone) });
+    planted!(UndoneTwice: if row == Some(&FenceState::Compensated) { return Verdict::Undo(Recorded::Unknown) });
     match row {
         None => Verdict::Record(FenceState::Closed, Answer::Undone),
         Some(FenceState::Started) => Verdict::Undo(Recorded::Unknown),
@@ -112,6 +116,7 @@ fn decide_undo(row: Option<&FenceState>) -> Verdict {
 }
 
 fn decide_close(row: Option<&FenceState>) -> Verdict {
+    planted!(ProbeForClose: if row.is_none() { return Verdict::Answer(Answer::Closed) });
     match row {
         None => Verdict::Record(FenceState::Closed, Answer::Closed),
         Some(FenceState::Started) => Verdict::Answer(Answer::Running),
@@ -158,6 +163,20 @@ mod tests {
         ];
         for (direction, row, expected) in table {
             assert_eq!(decide(row.as_ref(), direction), expected, "{direction} on {row:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_has_one_name_in_tables_and_in_json() {
+        let states = [
+            FenceState::Started,
+            FenceState::Applied(Payload::default()),
+            FenceState::Refused(Payload::default()),
+            FenceState::Compensated,
+            FenceState::Closed,
+        ];
+        for state in states {
+            assert!(serde_json::to_string(&state).unwrap().contains(&format!("{:?}", state.as_str())));
         }
     }
 

@@ -121,6 +121,9 @@
 //! - **No calls to external services inside a handler's transaction.** They would happen again after a crash. An
 //!   [`External`](runtime::External) handler makes them between two transactions.
 
+#[macro_use]
+mod planted;
+
 pub mod definition;
 pub mod drawing;
 pub mod fence;
@@ -139,3 +142,5 @@ pub use definition::{
     Outcome, Pause, Retriable, RetriableEach, Run, Saga, Signal, Step, SubSaga, TakeBack, saga,
 };
 pub use message::{Command, Local, Participant, Undoes};
+#[cfg(saga_planted)]
+pub use planted::Bug;

@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use saga_core::id::{BusinessKey, Destination, Direction, MessageId, SagaId, StepName};
 use saga_core::machine::{Status, TransitionError};
 use saga_core::memory::{MemoryStore, MemoryTransport};
 use saga_core::message::{Answer, Envelope, NotificationMessage, Payload, ReplyMessage, TraceParent};
 use saga_core::policy::Retry;
-use saga_core::port::{BODY_BYTES_MAX, StoreError, SubscribeOptions, Transport};
+use saga_core::port::{
+    BODY_BYTES_MAX, Capabilities, PublishError, StoreError, SubscribeOptions, Subscription, Transport,
+    TransportError,
+};
 use saga_core::runtime::{OperateError, Orchestrator, SagaOutcome};
 use saga_core::{
     Command, Definition, NothingToUndo, Notification, Participant, Pause, Saga, Signal, Step, saga,
@@ -113,6 +117,36 @@ fn reply(saga: SagaId) -> Envelope {
     reply.encode(Destination::new("errands.replies").unwrap())
 }
 
+/// A broker that will never take a message.
+struct TakesNothing(MemoryTransport);
+
+#[async_trait]
+impl Transport for TakesNothing {
+    fn name(&self) -> &'static str {
+        "takes nothing"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn declare(&self, destinations: &[Destination]) -> Result<(), TransportError> {
+        self.0.declare(destinations).await
+    }
+
+    async fn publish(&self, batch: &[Envelope]) -> Vec<Result<(), PublishError>> {
+        batch.iter().map(|_| Err(PublishError::Permanent("it is too large".into()))).collect()
+    }
+
+    async fn subscribe(&self, options: SubscribeOptions) -> Result<Box<dyn Subscription>, TransportError> {
+        self.0.subscribe(options).await
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
 /// An orchestrator without participants.
 async fn orchestrator(definition: &Definition<Errand>) -> Orchestrator<MemoryStore> {
     orchestrator_over(MemoryStore::default(), MemoryTransport::default(), definition).await
@@ -120,7 +154,7 @@ async fn orchestrator(definition: &Definition<Errand>) -> Orchestrator<MemorySto
 
 async fn orchestrator_over(
     store: MemoryStore,
-    transport: MemoryTransport,
+    transport: impl Transport,
     definition: &Definition<Errand>,
 ) -> Orchestrator<MemoryStore> {
     let (store, transport) = (Arc::new(store), Arc::new(transport));
@@ -295,4 +329,29 @@ async fn what_one_process_sends_from_memory_is_not_sent_by_another_as_well() {
     let options = SubscribeOptions { source, group: "nobody".into(), in_flight_max: 100 };
     let commands = transport.subscribe(options).await.unwrap().receive(100).await.unwrap();
     assert_eq!(commands.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_whose_message_no_broker_will_take_is_parked() {
+    let transport = TakesNothing(MemoryTransport::default());
+    let orchestrator = orchestrator_over(MemoryStore::default(), transport, &asking()).await;
+    let errand = orchestrator.start(Errand { asks: true }).await.unwrap();
+    let outcome = tokio::time::timeout(Duration::from_secs(5), errand.outcome()).await.unwrap().unwrap();
+    assert!(
+        matches!(&outcome, SagaOutcome::Parked { reason } if reason.contains("set aside")),
+        "{outcome:?}"
+    );
+    assert_eq!(orchestrator.health().await.unwrap().outbox.unsent, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_are_made_with_the_time_of_the_store() {
+    let orchestrator = orchestrator(&waiting()).await;
+    let errand = orchestrator.start(Errand { asks: false }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    errand.signal(Word(true)).await.unwrap();
+    for line in orchestrator.show(errand.id()).await.unwrap().unwrap().journal {
+        let after = line.at.since(line.entry.now);
+        assert!(line.entry.now <= line.at && after < Duration::from_secs(1), "decided {after:?} before");
+    }
 }

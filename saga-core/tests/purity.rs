@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 
 /// The floors of the crate, from the bottom up. A room may use what lies on floors below its own.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
+    &["planted"],
     &["id", "policy"],
     &["message"],
     &["definition"],
@@ -16,8 +17,8 @@ const FLOORS: [&[&str]; 6] = [
     &["memory", "namespace", "replay", "runtime"],
 ];
 
-/// The rooms that decide: floors one to four.
-const PURE_FLOORS: usize = 4;
+/// The rooms that decide: floors one to four. Below them is what tests plant, and what no build for use has.
+const PURE_FLOORS: std::ops::RangeInclusive<usize> = 1..=4;
 
 /// What no pure room may name, with or without a path before it.
 const IMPURE: [&str; 12] = [
@@ -41,7 +42,7 @@ const OUTSIDE: [&str; 6] = ["net", "fs", "process", "env", "thread", "io"];
 #[test]
 fn the_rooms_that_decide_are_pure() {
     let breaches: Vec<String> =
-        rooms().filter(|room| room.floor < PURE_FLOORS).flat_map(impurities).collect();
+        rooms().filter(|room| PURE_FLOORS.contains(&room.floor)).flat_map(impurities).collect();
     assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
 

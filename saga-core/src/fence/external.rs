@@ -67,6 +67,8 @@ pub fn decide_external(
 }
 
 fn delivered(row: Option<&FenceState>) -> ExternalVerdict {
+    planted!(CallBehindRefusalStands: if let Some(FenceState::Refused(_)) = row { return taken_back(row) });
+    planted!(CallBehindUndoStands: if let Some(FenceState::Compensated) = row { return taken_back(row) });
     match row {
         None => ExternalVerdict::Call(Some(FenceState::Started)),
         Some(FenceState::Started) => ExternalVerdict::Call(None),
@@ -79,6 +81,7 @@ fn delivered(row: Option<&FenceState>) -> ExternalVerdict {
 
 /// A call has come back, to a row that another worker or an undo may have moved on.
 fn landed(row: Option<&FenceState>, called: &Called) -> ExternalVerdict {
+    planted!(LateCallStands: if row != Some(&FenceState::Started) { return taken_back(row) });
     match (row, called) {
         (Some(FenceState::Started), Called::Done(reply)) => {
             ExternalVerdict::Record(FenceState::Applied(reply.clone()), Answer::Done(reply.clone()))

@@ -176,10 +176,16 @@ impl<'a> Turn<'a> {
         direction: Direction,
         attempt: u32,
     ) -> Result<(), ScriptError> {
+        planted!(NotSentAgain: if attempt > 1 { return Ok(()) });
         let (command_type, body) = self.message(place, command, direction)?;
         let step = self.name(place).clone();
+        planted!(StepByIndex: let step = crate::id::StepName::new(place.step.to_string()).unwrap_or(step));
         let trace = self.before.trace.child(MessageId::command(self.before.id, &step, direction));
         let destination = command.destination();
+        planted!(UndoSentElsewhere: let destination = match self.plan.steps()[0].command() {
+            Some(first) if direction == Direction::Undo => first.destination(),
+            Some(_) | None => destination,
+        });
         self.effects.push(Effect::Send { step, direction, attempt, destination, command_type, body, trace });
         Ok(())
     }
@@ -235,6 +241,7 @@ impl<'a> Turn<'a> {
 
     /// Sets the step's timer, at the latest to when its deadline or that of the saga is over.
     fn arm(&mut self, place: Place, direction: Direction, asked: &Try, after: Duration) {
+        planted!(NoTimer: return);
         let deadline = self.deadline(place, direction);
         let left = deadline.map(|deadline| deadline.saturating_sub(self.now.since(asked.since)));
         let left_to_saga = self.time_left().filter(|_| direction == Direction::Do);

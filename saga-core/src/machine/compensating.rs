@@ -44,6 +44,7 @@ impl Compensating {
     }
 
     fn answered(&self, turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
+        planted!(UndoFaultSwallowed: return self.settled(turn, awaited, StepState::Undone));
         match answer {
             // Only a step with nothing to undo is closed here; that it was done after all changes nothing.
             Answer::Done(reply) => self.settled(turn, awaited, StepState::Done(reply.clone())),

@@ -35,6 +35,7 @@ impl Compensated {
 
 /// Late answers and timers are normal; a human who asks for something gets an error.
 fn ended(turn: &Turn<'_>, event: &Event) -> Moved {
+    planted!(EndedMoves: return Ok((super::turn::Next::Completed, super::Decision::Resumed)));
     match event {
         Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. } => {
             Err(Ignored::Ended.into())

@@ -69,6 +69,7 @@ fn answered(turn: &mut Turn<'_>, awaited: &Awaited, answer: &Answer) -> Moved {
 
 pub(super) fn done(turn: &mut Turn<'_>, place: Place, reply: &Payload) -> Moved {
     turn.set(place, StepState::Done(reply.clone()));
+    planted!(CompletedEarly: return Ok((Next::Completed, Decision::Completed)));
     let name = turn.name(place).clone();
     let group = turn.group_of(place.step);
     if !turn.is_group_done(group) {
@@ -114,6 +115,7 @@ fn waiting(turn: &Turn<'_>, awaited: &Awaited) -> (Next, Decision) {
 }
 
 fn faulted(turn: &mut Turn<'_>, awaited: &Awaited, fault: &Fault) -> Moved {
+    planted!(FaultIsRefusal: return refused(turn, awaited.place, None));
     match fault.kind {
         FaultKind::Permanent => Err(Halt::Park(fault_reason(turn, awaited, fault))),
         FaultKind::Temporary if turn.is_spent(awaited) => stayed_unknown(turn, awaited),
@@ -125,6 +127,7 @@ fn faulted(turn: &mut Turn<'_>, awaited: &Awaited, fault: &Fault) -> Moved {
 }
 
 fn unanswered(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
+    planted!(TimeoutIsRefusal: return refused(turn, awaited.place, None));
     // A step that is being closed is asked on: the saga waits for that answer in any case.
     if turn.is_overdue() && awaited.direction == Direction::Do {
         return turn.turn_back(Cause::Overdue);

@@ -271,6 +271,7 @@ impl<'a> Turn<'a> {
         }
         let awaited = self.awaited(place).filter(|_| self.step(place).command().is_some());
         let awaited = awaited.ok_or(Ignored::NotAwaited)?;
+        planted!(LateDoneAccepted: return Ok(awaited));
         let final_anyway =
             awaited.direction == Direction::Close && direction == Direction::Do && is_final(answer);
         if awaited.direction != direction && !final_anyway {
@@ -286,6 +287,7 @@ impl<'a> Turn<'a> {
     /// The step that this timer was set for, if its attempt is still awaited.
     pub(super) fn timed(&self, step: &StepName, direction: Direction, attempt: u32) -> Result<Awaited, Halt> {
         let awaited = self.awaited(self.place(step)?).ok_or(Ignored::StaleTimer)?;
+        planted!(OldTimerAccepted: return Ok(awaited));
         if awaited.direction != direction || awaited.asked.attempt != attempt {
             return Err(Ignored::StaleTimer.into());
         }
@@ -356,6 +358,7 @@ impl<'a> Turn<'a> {
     /// Turns back for `cause`: undoes the last group that has something to undo, or ends.
     pub(super) fn turn_back(&mut self, cause: Cause) -> Moved {
         self.note_replies(self.last_group())?;
+        planted!(ForwardWhileBack: drop(self.enter(self.last_group() + 1)));
         let next = self.retreat(cause.clone())?;
         Ok((next, Decision::TurnedBack(cause)))
     }
@@ -363,6 +366,7 @@ impl<'a> Turn<'a> {
     /// Undoes the last group that is not settled, all its steps at once; ends if all groups are.
     pub(super) fn retreat(&mut self, cause: Cause) -> Result<Next, Halt> {
         for group in (0..self.plan.groups().len()).rev() {
+            planted!(CompensatedForward: let group = self.plan.groups().len() - 1 - group);
             let mut unsettled = false;
             for place in self.places(group) {
                 unsettled |= self.take_back(place)?;

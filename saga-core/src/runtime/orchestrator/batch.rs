@@ -147,6 +147,7 @@ impl Batcher {
         now: Timestamp,
         sagas: Vec<Stored>,
     ) -> Work {
+        planted!(OwnClock: let now = crate::port::Clock::now(&crate::port::SystemClock));
         let with = Folding { now, replies: &self.replies, ids: &*self.ids };
         let mut stored: HashMap<SagaId, Stored> = sagas.into_iter().map(|saga| (saga.id, saga)).collect();
         let mut work = Work::default();
@@ -174,6 +175,10 @@ impl Batcher {
         let mut retried = self.hold(work.held, work.holding).await;
         retried.extend(work.early.into_iter().map(Arrival::Event));
         let room = self.claim(&mut work.commits);
+        planted!(SentBeforeCommit: {
+            let rows = work.commits.iter().flat_map(|commit| commit.outbox.clone()).collect();
+            self.relay.hand_over(rows, self.relay.room(1));
+        });
         let results = match work.commits.is_empty() {
             true => Vec::new(),
             false => self.store.commit(&work.commits, relay::LEASE).await,
@@ -208,6 +213,7 @@ impl Batcher {
     fn claim(&self, commits: &mut [Commit]) -> Option<relay::Room> {
         let rows = commits.iter().map(|commit| commit.outbox.len()).sum();
         let room = self.relay.room(rows);
+        planted!(HotRowsUnclaimed: return room);
         let rows = commits.iter_mut().flat_map(|commit| &mut commit.outbox);
         rows.for_each(|row| row.claimed = room.is_some());
         room
@@ -347,6 +353,7 @@ impl Work {
             return;
         }
         counter!("saga_events_unknown_saga_total").increment(others.len() as u64);
+        planted!(StrayReplyDropped: return self.unmoved.extend(others.into_iter().map(|one| (one, Verdict::Taken(Status::Running)))));
         let wrong = |arrival| (arrival, Verdict::Wrong(OperateError::NotFound(saga)));
         self.unmoved.extend(others.into_iter().map(wrong));
     }
@@ -369,6 +376,7 @@ impl Work {
 
     /// The saga runs a definition that this process does not know: it is left alone, and its replies are held.
     fn unknown(&mut self, stored: &Stored, arrivals: Vec<EventArrival>) {
+        planted!(UnknownDefinitionDropped: return self.unmoved.extend(arrivals.into_iter().map(|one| (one, Verdict::Taken(Status::Running)))));
         for arrival in arrivals {
             match &arrival.source {
                 Source::Delivery { envelope, .. } => {

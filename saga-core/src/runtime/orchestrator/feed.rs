@@ -75,6 +75,7 @@ impl Feed {
         for Delivery { envelope, token, .. } in deliveries {
             match Incoming::decode(&envelope) {
                 Ok(incoming) => {
+                    planted!(ReplyAckedEarly: settling.ack(token).await);
                     let (envelope, settling) = (Box::new(envelope), settling.clone());
                     arrivals.push(arrived(incoming, Source::Delivery { envelope, token, settling }));
                 }

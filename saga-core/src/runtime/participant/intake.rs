@@ -104,6 +104,7 @@ where
     }
 
     async fn pass_on(&self, mut job: Job, redelivered: bool) {
+        planted!(CommandAckedEarly: job.settling.ack(job.token).await);
         if !self.worker.knows(&job.command) {
             return self.unknown(job).await;
         }

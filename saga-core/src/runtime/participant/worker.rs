@@ -187,6 +187,12 @@ where
             };
             writes.push(FenceWrite { key, state, reply });
         }
+        planted!(FenceAfterEffect: let tx = {
+            let keys: Vec<FenceKey> = writes.iter().map(|write| write.key.clone()).collect();
+            let nothing = |key: &FenceKey| FenceWrite { key: key.clone(), state: None, reply: None };
+            self.fence.commit(tx, &keys.iter().map(nothing).collect::<Vec<_>>(), relay::LEASE).await?;
+            self.fence.begin(&keys).await?.0
+        });
         self.fence.commit(tx, &writes, relay::LEASE).await?;
         self.relay.hand_over(writes.into_iter().filter_map(|write| write.reply).collect(), room);
         Ok(rests)
@@ -235,6 +241,7 @@ where
         job: &mut Job,
         key: &FenceKey,
     ) -> Result<Option<Fault>, StoreError> {
+        planted!(CountedAfterwards: return Ok(None));
         let Some(suspicion) = &job.suspicion else { return Ok(None) };
         if !job.counted && !suspicion.is_confirmed() {
             let runs = self.fence.count_runs(std::slice::from_ref(key)).await?;
@@ -305,6 +312,7 @@ where
     }
 
     async fn roll_back(&self, tx: &mut F::Tx) -> Result<(), Failure> {
+        planted!(RefusedWritesKept: return Ok(()));
         if !self.savepoints {
             return Err(Failure::NoSavepoint);
         }

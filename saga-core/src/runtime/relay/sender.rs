@@ -58,6 +58,7 @@ impl Sender {
         let (ids, envelopes): (Vec<RowId>, Vec<Envelope>) =
             rows.into_iter().map(|row| (row.id, row.envelope)).unzip();
         lock(&self.held).extend(&ids);
+        planted!(DeletedBeforeConfirm: drop(self.outbox.delete(&ids).await));
         let results = self.transport.publish(&envelopes).await;
         let mut sorted = Sorted::default();
         for ((id, envelope), result) in ids.into_iter().zip(envelopes).zip(results) {
@@ -127,6 +128,12 @@ struct Sorted {
 
 impl Sorted {
     fn sort(&mut self, id: RowId, envelope: Envelope, result: Result<(), PublishError>) {
+        planted!(UnknownIsSent: if let Err(PublishError::Unknown(_)) = result {
+            return self.confirmed.push(id);
+        });
+        planted!(PoisonRowRetried: if let Err(PublishError::Permanent(why)) = result {
+            return self.postponed.entry(why).or_default().push(id);
+        });
         match result {
             Ok(()) => self.confirmed.push(id),
             Err(PublishError::Temporary(why)) => self.postponed.entry(why).or_default().push(id),
