@@ -12,8 +12,11 @@ use common::{
     Accounts, CapturePayment, Inventory, Payment, PlaceOrder, ReleaseStock, ReserveStock, Shared, ShipOrder,
     Stock, place_order,
 };
+use saga_core::definition::{AfterPivot, Builder};
+use saga_core::id::SagaId;
 use saga_core::memory::{MemoryFence, MemoryStore, MemoryTransport};
 use saga_core::port::{Status, Transport};
+use saga_core::replay::Recording;
 use saga_core::runtime::{Orchestrator, Participating, SagaHandle, SagaOutcome, participant, service};
 use saga_core::{Definition, saga};
 use tracing::field::{Field, Visit};
@@ -71,9 +74,90 @@ async fn a_process_says_at_its_start_which_sagas_it_leaves_alone_and_its_health_
     assert_eq!(*warnings.0.lock().unwrap(), "", "who knows them all has nothing to say");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_saga_moves_to_a_version_that_is_the_same_up_to_where_it_stands() {
+    let (world, saga) = World::with_a_saga_that_pays().await;
+    let newer = upgrading(saga_of_two(2));
+    let new = world.orchestrator(std::slice::from_ref(&newer)).await;
+    assert_eq!(new.health().await.unwrap().unknown, [], "the older version is known through the newer one");
+    let _payment = world.start_payment().await;
+    let saga: SagaHandle<_, PlaceOrder> = new.handle(saga);
+    let SagaOutcome::Completed(order) = saga.outcome().await.unwrap() else { panic!("it is paid") };
+    assert_eq!(order.reservation, Some(7), "the data comes with it");
+
+    let shown = new.show(saga.id()).await.unwrap().unwrap();
+    assert_eq!(shown.summary.definition, *newer.plan().reference());
+    let decisions: Vec<_> = shown.journal.iter().map(|line| line.entry.decision.as_str()).collect();
+    assert!(decisions.contains(&"moved from version 1 to 2"), "{decisions:?}");
+    assert_eq!(decisions.last(), Some(&"completed"), "nothing is shipped in the second version");
+    Recording::of(newer.plan(), &shown).unwrap().replay(newer.plan()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_moves_with_its_timers_though_nobody_answers() {
+    let (world, saga) = World::with_a_saga_that_pays().await;
+    let new = world.orchestrator(&[upgrading(saga_of_two(2))]).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let moved = new.show(saga).await.unwrap().unwrap();
+    assert_eq!(moved.summary.definition.version, 2);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let asked_again = new.show(saga).await.unwrap().unwrap();
+    assert!(asked_again.summary.version > moved.summary.version, "its timers go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_data_of_a_saga_that_moves_can_be_made_anew() {
+    let (world, saga) = World::with_a_saga_that_pays().await;
+    let renamed = |old: PlaceOrder| PlaceOrder { name: format!("{}, moved", old.name), ..old };
+    let newer = saga_of_two(2).upgrade_from_with(&place_order(), renamed).build().unwrap();
+    let new = world.orchestrator(std::slice::from_ref(&newer)).await;
+    let _payment = world.start_payment().await;
+    let saga: SagaHandle<_, PlaceOrder> = new.handle(saga);
+    let SagaOutcome::Completed(order) = saga.outcome().await.unwrap() else { panic!("it is paid") };
+    assert_eq!(order.name, "order, moved");
+    let shown = new.show(saga.id()).await.unwrap().unwrap();
+    Recording::of(newer.plan(), &shown).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_may_not_move_goes_on_as_it_began() {
+    let panics = |_: PlaceOrder| -> PlaceOrder { panic!("nobody knows how") };
+    for newer in [
+        upgrading(saga(2).pivot::<CapturePayment>()),
+        saga_of_two(2).upgrade_from_with(&place_order(), panics).build().unwrap(),
+    ] {
+        let (world, saga) = World::with_a_saga_that_pays().await;
+        let new = world.orchestrator(&[newer]).await;
+        let _payment = world.start_payment().await;
+        let saga: SagaHandle<_, PlaceOrder> = new.handle(saga);
+        assert!(matches!(saga.outcome().await.unwrap(), SagaOutcome::Completed(_)));
+        let shown = new.show(saga.id()).await.unwrap().unwrap();
+        assert_eq!(shown.summary.definition, *place_order().plan().reference());
+        assert_eq!(shown.journal.len(), 4, "it is shipped: {:?}", shown.journal);
+    }
+}
+
+#[test]
+fn only_an_older_version_of_the_same_saga_can_be_upgraded_from() {
+    for version in [1, 2] {
+        let older: Definition<PlaceOrder> = saga_of_two(2).build().unwrap();
+        let error = saga_of_two(version).upgrade_from(&older).build().unwrap_err();
+        assert!(error.to_string().contains("no older version"), "{error}");
+    }
+}
+
 /// The second version, in which orders are fetched.
 fn without_shipping() -> Definition<PlaceOrder> {
-    saga(2).step::<ReserveStock>().pivot::<CapturePayment>().build().unwrap()
+    saga_of_two(2).build().unwrap()
+}
+
+fn saga_of_two(version: u32) -> Builder<PlaceOrder, AfterPivot> {
+    saga(version).step::<ReserveStock>().pivot::<CapturePayment>()
+}
+
+/// A version that takes the sagas of the first one.
+fn upgrading(builder: Builder<PlaceOrder, AfterPivot>) -> Definition<PlaceOrder> {
+    builder.upgrade_from(&place_order()).build().unwrap()
 }
 
 /// A store, a broker and an inventory. Payment is away until it is started, so that sagas stay under way.
@@ -93,6 +177,16 @@ impl World {
         let stock = Arc::new(MemoryFence::new(100, Arc::new(saga_core::memory::TokioClock::default())));
         let inventory = participant(handlers, stock, Arc::new(transport.connect())).start().await.unwrap();
         World { store: Arc::default(), transport, _inventory: inventory }
+    }
+
+    /// A saga of the first version that has come to its pivot, and no orchestrator.
+    async fn with_a_saga_that_pays() -> (Self, SagaId) {
+        let world = World::start().await;
+        let old = world.orchestrator(&[place_order()]).await;
+        let saga = old.start(PlaceOrder::of(1, 10)).await.unwrap();
+        world.until_paying(&old, &saga).await;
+        old.stop(Duration::from_secs(5)).await;
+        (world, saga.id())
     }
 
     async fn orchestrator(&self, definitions: &[Definition<PlaceOrder>]) -> Orchestrator<MemoryStore> {

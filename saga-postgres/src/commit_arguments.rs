@@ -14,7 +14,7 @@ use crate::row::{headers_column, micros, printable};
 pub(crate) fn expected_version(commit: &Commit) -> Version {
     match commit.change {
         Change::Start(_) => 0,
-        Change::Move { expected } => expected,
+        Change::Move { expected } | Change::Upgrade { expected, .. } => expected,
     }
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn expected_version(commit: &Commit) -> Version {
 pub(crate) fn start(commit: &Commit) -> Option<&Start> {
     match &commit.change {
         Change::Start(start) => Some(start),
-        Change::Move { .. } => None,
+        Change::Move { .. } | Change::Upgrade { .. } => None,
     }
 }
 
@@ -33,7 +33,8 @@ pub(crate) fn bind_commits(statement: Statement, lease: Duration, commits: &[&Co
     let statement = bind_journal(statement, commits);
     let statement = bind_outbox(statement, commits);
     let statement = bind_timers(statement, commits);
-    bind_parents(statement, commits)
+    let statement = bind_parents(statement, commits);
+    bind_upgrades(statement, commits)
 }
 
 /// Binds `$2..` of [`WHY_NOT_STORED`](crate::table::commit::WHY_NOT_STORED).
@@ -78,6 +79,20 @@ fn bind_parents(statement: Statement, commits: &[&Commit]) -> Statement {
     statement
         .bind(parents().map(|parent| parent.map(|(saga, _)| saga.as_uuid())).bind_iter())
         .bind(parents().map(|parent| parent.map(|(_, step)| step.as_str())).bind_iter())
+}
+
+fn bind_upgrades(statement: Statement, commits: &[&Commit]) -> Statement {
+    let upgrades = || {
+        commits.iter().filter_map(|commit| match &commit.change {
+            Change::Upgrade { definition, .. } => Some((commit.id, definition)),
+            Change::Start(_) | Change::Move { .. } => None,
+        })
+    };
+    statement
+        .bind(upgrades().map(|(saga, _)| saga.as_uuid()).bind_iter())
+        .bind(upgrades().map(|(_, definition)| definition.name.as_str()).bind_iter())
+        .bind(upgrades().map(|(_, definition)| i64::from(definition.version)).bind_iter())
+        .bind(upgrades().map(|(_, definition)| definition.fingerprint.as_uuid()).bind_iter())
 }
 
 fn bind_journal(statement: Statement, commits: &[&Commit]) -> Statement {

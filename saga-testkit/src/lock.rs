@@ -104,7 +104,8 @@ const GONE: &str = "Sagas of it that are under way would be left alone: they wai
 
 const CHANGED: &str = "A process with the changed graph would refuse to start while sagas of the former are under way, \
     since they could not go on as they began. Give the changed definition a new version, and register both until the \
-    former have ended. If none was ever started, run this test with SAGA_UPDATE_LOCK=1.";
+    former have ended, or have the new one `upgrade_from` the former: then those move that are not yet past the first \
+    line that differs, and the others go on as they began. If none was ever started, run this test with SAGA_UPDATE_LOCK=1.";
 
 #[cfg(test)]
 mod tests {

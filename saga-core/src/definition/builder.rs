@@ -12,6 +12,7 @@ use super::plan::{Definition, Plan};
 use super::script::{StepCode, TypedScript};
 use super::signal::Signal;
 use super::step::{Compensate, NothingToUndo, Retriable, Saga, Step};
+use super::upgrade::Upgrade;
 use super::{DefinitionError, DefinitionRef, Fingerprint};
 use crate::id::SagaName;
 use crate::policy::deadline_mistake;
@@ -27,7 +28,15 @@ use crate::policy::deadline_mistake;
 /// The crate's documentation has the whole of it.
 pub fn saga<S: Saga>(version: u32) -> Builder<S, BeforePivot> {
     let steps = Steps { drafts: Vec::new(), codes: Vec::new() };
-    Builder { version, steps, groups: Vec::new(), deadline: None, mistake: None, phase: PhantomData }
+    Builder {
+        version,
+        steps,
+        groups: Vec::new(),
+        deadline: None,
+        upgrades: Vec::new(),
+        mistake: None,
+        phase: PhantomData,
+    }
 }
 
 /// Before the pivot: every step can be taken back.
@@ -65,6 +74,7 @@ pub struct Builder<S, Phase> {
     steps: Steps<S>,
     groups: Vec<Range<usize>>,
     deadline: Option<Duration>,
+    upgrades: Vec<Upgrade>,
     /// The first one that was made.
     mistake: Option<DefinitionError>,
     phase: PhantomData<fn(Phase)>,
@@ -165,9 +175,9 @@ impl<S: Saga, Phase> Builder<S, Phase> {
     where
         Phase: Reversible,
     {
-        let Builder { version, steps, groups, deadline, mistake, .. } =
+        let Builder { version, steps, groups, deadline, upgrades, mistake, .. } =
             self.alone(Draft::of::<S, T>(DraftRole::Pivot), StepCode::of::<T>());
-        Builder { version, steps, groups, deadline, mistake, phase: PhantomData }
+        Builder { version, steps, groups, deadline, upgrades, mistake, phase: PhantomData }
     }
 
     /// Adds a step that succeeds in the end.
@@ -209,6 +219,30 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         Builder { deadline: Some(deadline), ..self }
     }
 
+    /// Lets sagas of an older version move to this one, with their data as it is. Each moves with the next thing that
+    /// happens to it, if the two versions are the same up to where it stands; otherwise it stays with its own. The older
+    /// version need not be registered besides.
+    pub fn upgrade_from<O: Saga>(self, older: &Definition<O>) -> Self {
+        self.upgrade(Upgrade::of(older.plan().clone()))
+    }
+
+    /// The same, with data that is made of the older version's.
+    pub fn upgrade_from_with<O: Saga>(self, older: &Definition<O>, migrate: fn(O) -> S) -> Self {
+        self.upgrade(Upgrade::with(older.plan().clone(), migrate))
+    }
+
+    fn upgrade(mut self, upgrade: Upgrade) -> Self {
+        let older = upgrade.from.reference().clone();
+        self.upgrades.push(upgrade);
+        match older.name.as_str() == S::NAME && older.version < self.version {
+            true => self,
+            false => {
+                let older = older.to_string();
+                self.note(Err(DefinitionError::BadUpgrade { saga: S::NAME, older }))
+            }
+        }
+    }
+
     /// Checks the definition and builds it.
     ///
     /// # Errors
@@ -226,7 +260,14 @@ impl<S: Saga, Phase> Builder<S, Phase> {
         let (reference, deadline) =
             (DefinitionRef { name, version: self.version, fingerprint }, self.deadline);
         let script = Box::new(TypedScript(self.steps.codes));
-        Ok(Definition::new(Plan { reference, steps, groups: self.groups, deadline, script }))
+        Ok(Definition::new(Plan {
+            reference,
+            steps,
+            groups: self.groups,
+            deadline,
+            script,
+            upgrades: self.upgrades,
+        }))
     }
 
     fn note(mut self, made: Result<(), DefinitionError>) -> Self {

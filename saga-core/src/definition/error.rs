@@ -120,6 +120,14 @@ pub enum DefinitionError {
         /// How many there may be.
         limit: usize,
     },
+    /// Only sagas of an older version of the same type can move.
+    #[error("saga {saga:?} cannot take sagas of {older}: that is no older version of it")]
+    BadUpgrade {
+        /// The saga type.
+        saga: &'static str,
+        /// What is not an older version of it.
+        older: String,
+    },
     /// Versions count from 1.
     #[error("saga {saga:?} has version 0; versions count from 1")]
     VersionZero {

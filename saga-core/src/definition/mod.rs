@@ -15,6 +15,7 @@ mod script;
 mod signal;
 mod step;
 mod sub_saga;
+mod upgrade;
 
 pub use builder::{AfterPivot, BeforePivot, Builder, Group, Irreversible, RetriableGroup, Reversible, saga};
 pub use draft::Steps;

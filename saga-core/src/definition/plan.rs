@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::draft::canonical;
 use super::items::ITEM_MARK;
 use super::script::Script;
+use super::upgrade::Upgrade;
 use super::{DefinitionRef, Page, Saga, ScriptError};
 use crate::id::{CommandType, Destination, ParticipantName, SagaName, StepName};
 use crate::message::{Local, Participant, Payload};
@@ -50,6 +51,7 @@ pub struct Plan {
     pub(super) groups: Vec<Range<usize>>,
     pub(super) deadline: Option<Duration>,
     pub(super) script: Box<dyn Script>,
+    pub(super) upgrades: Vec<Upgrade>,
 }
 
 impl Plan {
@@ -114,6 +116,24 @@ impl Plan {
     /// The place of the step that `name` is a part of: its own, or with the key of an item behind a `#`.
     pub fn position_of(&self, name: &StepName) -> Option<usize> {
         self.position(name).or_else(|| self.steps.iter().position(|step| step.is_item(name)))
+    }
+
+    /// How a saga of the definition `from` moves to this one, if it may at all.
+    pub(crate) fn upgrade(&self, from: &DefinitionRef) -> Option<&Upgrade> {
+        self.upgrades.iter().find(|upgrade| upgrade.from.reference == *from)
+    }
+
+    /// The older versions whose sagas may move to this one.
+    pub(crate) fn older(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        self.upgrades.iter().map(|upgrade| &upgrade.from)
+    }
+
+    /// This version or, of those that lead to it, the one with this number.
+    pub(crate) fn at_version(&self, version: u32) -> Option<&Plan> {
+        if self.reference.version == version {
+            return Some(self);
+        }
+        self.older().find_map(|older| older.at_version(version))
     }
 
     pub(crate) fn open(&self, data: &Payload) -> Result<Box<dyn Page + '_>, ScriptError> {

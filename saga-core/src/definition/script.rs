@@ -274,7 +274,11 @@ impl<S: Saga> Page for TypedPage<'_, S> {
 
 /// Runs user code and turns a panic into an error. What the code may have left half-changed is thrown away with
 /// its page, so nobody sees it.
-fn guarded<R>(function: &'static str, of: &'static str, code: impl FnOnce() -> R) -> Result<R, ScriptError> {
+pub(super) fn guarded<R>(
+    function: &'static str,
+    of: &'static str,
+    code: impl FnOnce() -> R,
+) -> Result<R, ScriptError> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

@@ -19,7 +19,9 @@ pub struct Compensating {
 impl Compensating {
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match event {
-            Event::Started { .. } | Event::StartedBy { .. } => Err(TransitionError::StartedTwice.into()),
+            Event::Started { .. } | Event::StartedBy { .. } | Event::Upgraded { .. } => {
+                Err(TransitionError::StartedTwice.into())
+            }
             Event::Asked { direction, attempt, reply_to } => {
                 turn.asked(*direction, *attempt, reply_to).and_then(|()| Err(turn.noted()))
             }

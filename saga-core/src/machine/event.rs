@@ -33,6 +33,15 @@ pub enum Event {
     },
     /// The saga that this one is a step of has completed: nobody will take this one back any more.
     Released,
+    /// The saga moves to a newer version of its definition. See [`upgrade`](super::upgrade).
+    Upgraded {
+        /// The version that it has.
+        from: u32,
+        /// The version that the journal goes on with.
+        to: u32,
+        /// Its data in that version.
+        data: Payload,
+    },
     /// A participant answered.
     Replied {
         /// The step that asked.

@@ -48,7 +48,9 @@ fn ended(turn: &Turn<'_>, event: &Event) -> Moved {
         }
         Event::Asked { .. } => Err(Ignored::AskedAgain.into()),
         Event::Released => Err(Ignored::Ended.into()),
-        Event::Started { .. } | Event::StartedBy { .. } => Err(TransitionError::StartedTwice.into()),
+        Event::Started { .. } | Event::StartedBy { .. } | Event::Upgraded { .. } => {
+            Err(TransitionError::StartedTwice.into())
+        }
         Event::Cancel { .. } | Event::Retry { .. } | Event::Resolve { .. } | Event::Compensate { .. } => {
             Err(TransitionError::Ended.into())
         }

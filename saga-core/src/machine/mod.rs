@@ -16,6 +16,7 @@ mod state;
 mod stored;
 mod transition;
 mod turn;
+mod upgrade;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use running::Running;
 pub use state::{Cause, Instance, State, Status, StepRecord, StepState, Try, Waiting};
 pub use stored::{StateError, Stored};
 pub use transition::{Applied, Decision, Effect, Ignored, Transition, TransitionError};
+pub use upgrade::{UpgradeError, upgrade};
 
 use crate::definition::{Plan, ScriptError};
 use crate::id::{Direction, SagaId};
@@ -114,6 +116,9 @@ pub fn apply(
 }
 
 fn decide(plan: &Plan, instance: &Instance, event: &Event, now: Timestamp) -> Result<Transition, Halt> {
+    if let Event::Upgraded { data, .. } = event {
+        return upgrade::upgraded(plan, instance, data);
+    }
     debug_assert_eq!(plan.reference(), &instance.definition, "a saga keeps the definition it began with");
     let mut turn = Turn::open(plan, instance, now);
     let (next, decision) = match &instance.state {

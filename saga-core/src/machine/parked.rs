@@ -50,7 +50,9 @@ impl Parked {
 
     fn leave(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match (event, self.backward()) {
-            (Event::Started { .. } | Event::StartedBy { .. }, _) => Err(TransitionError::StartedTwice.into()),
+            (Event::Started { .. } | Event::StartedBy { .. } | Event::Upgraded { .. }, _) => {
+                Err(TransitionError::StartedTwice.into())
+            }
             (Event::Replied { .. } | Event::TimerDue { .. } | Event::Undeliverable { .. }, _)
             | (Event::Signalled { .. } | Event::Released, _) => Err(Ignored::Parked.into()),
             (Event::Asked { .. }, _) if turn.parent.is_none() => Err(TransitionError::NoParent.into()),

@@ -15,7 +15,9 @@ pub struct Provisional {
 impl Provisional {
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match event {
-            Event::Started { .. } | Event::StartedBy { .. } => Err(TransitionError::StartedTwice.into()),
+            Event::Started { .. } | Event::StartedBy { .. } | Event::Upgraded { .. } => {
+                Err(TransitionError::StartedTwice.into())
+            }
             Event::Asked { direction, attempt, reply_to } => {
                 turn.asked(*direction, *attempt, reply_to)?;
                 // The replies of all groups are noted already.

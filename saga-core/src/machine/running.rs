@@ -18,7 +18,9 @@ pub struct Running {
 impl Running {
     pub(super) fn on(&self, turn: &mut Turn<'_>, event: &Event) -> Moved {
         match event {
-            Event::Started { .. } | Event::StartedBy { .. } => Err(TransitionError::StartedTwice.into()),
+            Event::Started { .. } | Event::StartedBy { .. } | Event::Upgraded { .. } => {
+                Err(TransitionError::StartedTwice.into())
+            }
             Event::Asked { direction, attempt, reply_to } => {
                 turn.asked(*direction, *attempt, reply_to)?;
                 turn.turn_back(Cause::Parent)

@@ -168,6 +168,8 @@ pub enum Decision {
     Parked(String),
     /// What is awaited is sent again, because an operator said so.
     Resumed,
+    /// The saga moves from one version of its definition to a newer one.
+    Upgraded(u32, u32),
 }
 
 impl fmt::Display for Decision {
@@ -194,6 +196,7 @@ impl fmt::Display for Decision {
             Decision::Completed => write!(f, "completed"),
             Decision::Compensated => write!(f, "compensated"),
             Decision::Parked(reason) => write!(f, "parked: {reason}"),
+            Decision::Upgraded(from, to) => write!(f, "moved from version {from} to {to}"),
             Decision::Resumed => write!(f, "resumed by an operator"),
         }
     }
@@ -274,4 +277,7 @@ pub enum TransitionError {
     /// The event only ever begins a journal.
     #[error("a saga starts only once")]
     StartedTwice,
+    /// The saga cannot move to this version of its definition.
+    #[error("the saga stays with its version: {0}")]
+    NotUpgraded(String),
 }

@@ -170,7 +170,7 @@ impl StartIn for MemoryStore {
     async fn start_in(&self, tx: &mut MemoryStoreTx, start: &Commit) -> Result<Committed, CommitError> {
         match start.change {
             Change::Start(_) => tx.copy.commit(start, Duration::ZERO, self.clock.now()),
-            Change::Move { .. } => Err(CommitError::Rejected("not a start".into())),
+            Change::Move { .. } | Change::Upgrade { .. } => Err(CommitError::Rejected("not a start".into())),
         }
     }
 }

@@ -121,6 +121,10 @@ impl Tables {
                 None => self.check_start(commit.id, start)?,
             },
             Change::Move { expected } => self.check_move(commit.id, *expected)?,
+            Change::Upgrade { expected, definition } => {
+                self.check_registered(definition)?;
+                self.check_move(commit.id, *expected)?
+            }
         };
         if let Some(mistake) = mistake(commit, read_at).or_else(|| self.outbox.mistake(commit.outbox.iter()))
         {
@@ -145,16 +149,22 @@ impl Tables {
 
     /// A new saga is read at version 0.
     fn check_start(&self, id: SagaId, start: &Start) -> Result<Version, CommitError> {
-        let definition = &start.definition;
-        let registered = self.definitions.get(&(definition.name.clone(), definition.version));
         if self.sagas.contains_key(&id) {
             return Err(CommitError::Conflict);
         }
-        if registered != Some(&definition.fingerprint) {
-            let why = format!("{definition} is not registered, or with another fingerprint");
-            return Err(CommitError::Rejected(why));
-        }
+        self.check_registered(&start.definition)?;
         Ok(0)
+    }
+
+    fn check_registered(&self, definition: &DefinitionRef) -> Result<(), CommitError> {
+        let registered = self.definitions.get(&(definition.name.clone(), definition.version));
+        match registered == Some(&definition.fingerprint) {
+            true => Ok(()),
+            false => {
+                let why = format!("{definition} is not registered, or with another fingerprint");
+                Err(CommitError::Rejected(why))
+            }
+        }
     }
 
     fn check_move(&self, id: SagaId, expected: Version) -> Result<Version, CommitError> {
@@ -168,6 +178,9 @@ impl Tables {
         }
         if let Some(saga) = self.sagas.get_mut(&commit.id) {
             saga.apply(commit, now);
+            if let Change::Upgrade { definition, .. } = &commit.change {
+                saga.stored.definition = definition.clone();
+            }
         }
         for timer in &commit.timers {
             self.set_timer(commit.id, timer, now);

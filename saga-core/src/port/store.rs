@@ -55,6 +55,13 @@ pub enum Change {
         /// The version it was read at.
         expected: Version,
     },
+    /// As a move, and the saga has another definition afterwards, which must be registered. So have its timers.
+    Upgrade {
+        /// The version it was read at.
+        expected: Version,
+        /// The definition it has from now on.
+        definition: DefinitionRef,
+    },
 }
 
 /// What is stored of a saga only once.

@@ -9,6 +9,8 @@ use crate::machine::{self, Applied, Decision, Effect, Event, Instance, Parked, S
 pub(super) struct Fold<'a> {
     recording: &'a Recording,
     plan: &'a Plan,
+    /// The version of it that the next line is folded by.
+    at: &'a Plan,
     /// The saga as the lines so far leave it.
     instance: Option<Instance>,
     /// How many lines that are.
@@ -17,7 +19,11 @@ pub(super) struct Fold<'a> {
 
 impl<'a> Fold<'a> {
     pub(super) fn of(recording: &'a Recording, plan: &'a Plan) -> Self {
-        Fold { recording, plan, instance: None, lines: 0 }
+        let upgraded_from = recording.journal.iter().find_map(|line| {
+            let Event::Upgraded { from, .. } = line.event else { return None };
+            plan.at_version(from)
+        });
+        Fold { recording, plan, at: upgraded_from.unwrap_or(plan), instance: None, lines: 0 }
     }
 
     /// Folds a line, which must come out as it says.
@@ -44,6 +50,9 @@ impl<'a> Fold<'a> {
     /// Folds a line, whatever comes out.
     pub(super) fn next(&mut self, line: &Line) -> Result<Transition, Box<Difference>> {
         self.lines += 1;
+        if let Event::Upgraded { to, .. } = line.event {
+            self.at = self.plan.at_version(to).unwrap_or(self.plan);
+        }
         let made = self.made(line).map_err(|outcome| self.difference(line, outcome))?;
         self.instance = Some(made.next.clone());
         Ok(made)
@@ -59,15 +68,15 @@ impl<'a> Fold<'a> {
             };
             let (data, trace) = (data.clone(), trace.clone());
             let begun = match parent {
-                None => machine::start(self.plan, *saga, data, trace, line.now),
-                Some(parent) => machine::start_by(self.plan, *saga, parent.clone(), data, trace, line.now),
+                None => machine::start(self.at, *saga, data, trace, line.now),
+                Some(parent) => machine::start_by(self.at, *saga, parent.clone(), data, trace, line.now),
             };
             return begun.map_err(|error| Outcome::Impossible(error.to_string()));
         };
         if line.untouched {
             return Ok(parked_untouched(before, &line.decision));
         }
-        match machine::apply(self.plan, before, &line.event, line.now) {
+        match machine::apply(self.at, before, &line.event, line.now) {
             Ok(Applied::Moved(made)) => Ok(*made),
             Ok(Applied::Ignored(why)) => Err(Outcome::Ignored(why)),
             Err(error) => Err(Outcome::Impossible(error.to_string())),

@@ -49,7 +49,7 @@ impl Hiding<'_> {
     fn event(&mut self, event: &Event) -> Event {
         let mut event = event.clone();
         match &mut event {
-            Event::Started { data } => *data = self.0.payload("data", data),
+            Event::Started { data } | Event::Upgraded { data, .. } => *data = self.0.payload("data", data),
             Event::StartedBy { parent, data } => {
                 parent.step = self.step(&parent.step);
                 *data = self.0.payload("data", data);

@@ -10,6 +10,7 @@
 /// - `$22..$29` the outbox: saga, id, message, destination, key, headers, body, claimed
 /// - `$30..$34` timers to arm: saga, step, direction, attempt, after; `$35..$36` timers to drop: saga, step
 /// - `$37..$38` the saga that each start is a step of, and that step; nulls for most
+/// - `$39..$42` the sagas that move to another definition: id, its name, version and fingerprint
 ///
 /// Rows are locked in the order of their ids (`locked`), and keys inserted in theirs (`keyed`), so that two batches
 /// wait for each other instead of deadlocking. The lock on `definition` keeps a fingerprint from being replaced
@@ -21,26 +22,36 @@ pub(crate) const COMMIT: &str = "
 WITH change AS (
     SELECT * FROM unnest($4::uuid[], $5::int8[], $6::int8[], $7::text[], $8::bytea[], $9::bytea[], $10::text[])
         AS change (id, expected, version, status, state, data, parked)
+), known AS MATERIALIZED (
+    SELECT id, name, version, fingerprint
+    FROM saga.definition
+    WHERE (name, version, fingerprint) IN (
+        SELECT * FROM unnest($12::text[], $13::int8[], $14::uuid[])
+        UNION ALL SELECT * FROM unnest($40::text[], $41::int8[], $42::uuid[])
+    )
+    ORDER BY id
+    FOR KEY SHARE
+), upgrade AS (
+    SELECT upgrade.id, known.id AS definition
+    FROM unnest($39::uuid[], $40::text[], $41::int8[], $42::uuid[]) AS upgrade (id, name, version, fingerprint)
+    JOIN known USING (name, version, fingerprint)
 ), locked AS MATERIALIZED (
-    SELECT change.*
+    SELECT change.*, upgrade.definition AS upgraded
     FROM change
     JOIN saga.instance ON instance.id = change.id AND instance.version = change.expected
+    LEFT JOIN upgrade ON upgrade.id = change.id
+    WHERE upgrade.id IS NOT NULL OR change.id <> ALL ($39)
     ORDER BY instance.id
     FOR NO KEY UPDATE OF instance
 ), moved AS (
     UPDATE saga.instance
     SET version = locked.version, status = locked.status, state = locked.state, data = locked.data,
         parked = locked.parked, moved_at = statement_timestamp(),
+        definition = coalesce(locked.upgraded, instance.definition),
         ended_at = CASE WHEN locked.status IN ('completed', 'compensated') THEN statement_timestamp() END
     FROM locked
     WHERE instance.id = locked.id AND instance.version = locked.expected
     RETURNING instance.id, instance.definition
-), known AS MATERIALIZED (
-    SELECT id, name, version, fingerprint
-    FROM saga.definition
-    WHERE (name, version, fingerprint) IN (SELECT * FROM unnest($12::text[], $13::int8[], $14::uuid[]))
-    ORDER BY id
-    FOR KEY SHARE
 ), start AS (
     SELECT start.id, known.id AS definition, start.name, start.key, start.input, start.parent, start.parent_step
     FROM unnest($11::uuid[], $12::text[], $13::int8[], $14::uuid[], $15::text[], $16::uuid[], $37::uuid[], $38::text[])
@@ -84,11 +95,19 @@ WITH change AS (
         AS timer (saga, step, direction, attempt, after)
     JOIN stored USING (saga)
     ON CONFLICT (saga, step) DO UPDATE
-    SET due_at = excluded.due_at, attempt = excluded.attempt, direction = excluded.direction, put_off = false
+    SET due_at = excluded.due_at, attempt = excluded.attempt, direction = excluded.direction,
+        definition = excluded.definition, put_off = false
 ), dropped AS (
     DELETE FROM saga.timer
     USING unnest($35::uuid[], $36::text[]) AS past (saga, step) JOIN stored USING (saga)
     WHERE timer.saga = past.saga AND timer.step = past.step
+), kept AS (
+    UPDATE saga.timer SET definition = upgrade.definition
+    FROM upgrade JOIN stored ON stored.saga = upgrade.id
+    WHERE timer.saga = upgrade.id
+        AND (timer.saga, timer.step) NOT IN (
+            SELECT * FROM unnest($30::uuid[], $31::text[]) UNION ALL SELECT * FROM unnest($35::uuid[], $36::text[])
+        )
 )
 SELECT saga FROM stored
 ";

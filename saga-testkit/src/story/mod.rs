@@ -75,7 +75,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use saga_core::id::Direction;
-use saga_core::machine::{Applied, Event, Ignored, Resolution, Status, StepState};
+use saga_core::machine::{self, Applied, Event, Ignored, Resolution, Status, StepState};
 use saga_core::message::Payload;
 use saga_core::{
     Compensate, CompensateEach, Definition, Each, Notification, Pause, Saga, Signal, Step, SubSaga,
@@ -241,6 +241,23 @@ impl<S: Saga> Story<S> {
         match self.narrative.apply(&event) {
             Err(_) => self,
             Ok(_) => self.narrative.fail("expected that it is too late to cancel, but it was not"),
+        }
+    }
+
+    /// The saga moves to a newer version of its definition, and the story goes on with that.
+    #[track_caller]
+    pub fn upgrade<T: Saga>(mut self, newer: &Definition<T>) -> Story<T> {
+        self.narrative.upgrade(newer.plan().clone());
+        Story { narrative: self.narrative, saga: PhantomData }
+    }
+
+    /// The saga may not move to this version of its definition, for a reason that has these `words`.
+    #[track_caller]
+    pub fn expect_no_upgrade<T: Saga>(self, newer: &Definition<T>, words: &str) -> Self {
+        match machine::upgrade(newer.plan(), &self.narrative.saga) {
+            Err(why) if why.to_string().contains(words) => self,
+            Err(why) => self.narrative.fail(&format!("expected {words:?}, but it stays because {why}")),
+            Ok(_) => self.narrative.fail("expected that it cannot move to this version, but it can"),
         }
     }
 

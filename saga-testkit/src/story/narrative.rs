@@ -10,7 +10,7 @@ use saga_core::definition::Plan;
 use saga_core::id::{Destination, Direction, MessageId, SagaId, StepName};
 use saga_core::machine::{
     Applied, Decision, Effect, Event, Instance, Parent, Resolution, State, Status, StepState,
-    TransitionError, Waiting, apply, start, start_by,
+    TransitionError, Waiting, apply, start, start_by, upgrade,
 };
 use saga_core::message::{Answer, Payload, TraceParent};
 use saga_core::policy::Timestamp;
@@ -78,6 +78,19 @@ impl Narrative {
             Err(error) => self.tale.push(format!("{}: refused, {error}", name(event))),
         }
         applied
+    }
+
+    #[track_caller]
+    pub(super) fn upgrade(&mut self, newer: Arc<Plan>) {
+        match upgrade(&newer, &self.saga) {
+            Ok(event) => {
+                self.plan = newer;
+                if let Err(error) = self.apply(&event) {
+                    self.fail(&format!("the saga cannot move: {error}"))
+                }
+            }
+            Err(why) => self.fail(&format!("the saga stays with its version: {why}")),
+        }
     }
 
     fn take(&mut self, what: &str, effects: Vec<Effect>) {
@@ -295,6 +308,7 @@ fn name(event: &Event) -> String {
         Event::Started { .. } | Event::StartedBy { .. } => "started".into(),
         Event::Asked { direction, .. } => format!("its parent asks for {direction}"),
         Event::Released => "its parent releases it".into(),
+        Event::Upgraded { from, to, .. } => format!("moved from version {from} to {to}"),
         Event::Replied { step, direction, answer, .. } => {
             format!("{direction} {step} is answered with {}", described(answer))
         }

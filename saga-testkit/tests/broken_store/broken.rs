@@ -56,6 +56,7 @@ pub(crate) enum Flaw {
     CommitsWhatIsDropped,
     AbortsOnTakenKeys,
     FreesKeys,
+    KeepsDefinitions,
     NeverArchives,
     RetiresEarly,
     RetiresUntold,
@@ -186,6 +187,11 @@ impl BrokenStore {
             for (entry, version) in spoiled.journal.iter_mut().zip(stored.version + 1..) {
                 entry.version = version;
             }
+        }
+        if let Change::Upgrade { expected, .. } = spoiled.change
+            && self.has(Flaw::KeepsDefinitions)
+        {
+            spoiled.change = Change::Move { expected };
         }
         if self.has(Flaw::StoresText) {
             spoiled.state = text(&spoiled.state);

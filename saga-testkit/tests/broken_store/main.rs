@@ -92,7 +92,10 @@ found! { saga_testkit::suite::store, crate::broken::Broken::new;
     ListsBackwards {
         lists_are_newest_first_and_paged: "a page of a list",
     }
-    IgnoresFilters {
+    KeepsDefinitions {
+            an_upgraded_saga_takes_its_timers_with_it: "it has the other definition",
+        }
+        IgnoresFilters {
         lists_show_what_was_asked_for: "name: Some",
             lists_show_sagas_by_their_age: "none is so old",
         }

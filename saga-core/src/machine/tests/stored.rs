@@ -239,6 +239,7 @@ fn every_kind_of_event_and_answer_has_its_line_in_the_golden_journal() {
         Event::Replied { answer, .. } => Some(answer.name()),
         Event::Signalled { .. } => None,
         Event::Started { .. }
+        | Event::Upgraded { .. }
         | Event::TimerDue { .. }
         | Event::Undeliverable { .. }
         | Event::Cancel { .. } => None,

@@ -258,6 +258,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.push(plain("resolve as done", |stance| resolve_done(stance.step)));
     rows.push(plain("resolve as not done", |stance| resolve_not_done(stance.step)));
     rows.push(plain("compensate", |_| compensate()));
+    rows.push(plain("upgraded", |_| Event::Upgraded { from: 1, to: 2, data: Payload::default() }));
     rows
 }
 
@@ -320,10 +321,11 @@ pub(super) fn event_kind(event: &Event) -> usize {
         Event::StartedBy { .. } => 9,
         Event::Asked { .. } => 10,
         Event::Released => 11,
+        Event::Upgraded { .. } => 12,
     }
 }
 
-pub(super) const EVENT_NAMES: [&str; 12] = [
+pub(super) const EVENT_NAMES: [&str; 13] = [
     "started",
     "replied",
     "timer due",
@@ -336,6 +338,7 @@ pub(super) const EVENT_NAMES: [&str; 12] = [
     "started by",
     "asked",
     "released",
+    "upgraded",
 ];
 
 fn answer_kind(answer: &Answer) -> usize {
@@ -395,6 +398,7 @@ fn every_event_and_every_answer_in_every_direction_has_a_row() {
         }
         Event::Signalled { .. } => None,
         Event::Started { .. }
+        | Event::Upgraded { .. }
         | Event::TimerDue { .. }
         | Event::Undeliverable { .. }
         | Event::Cancel { .. } => None,

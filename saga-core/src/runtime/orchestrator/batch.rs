@@ -156,7 +156,7 @@ impl Batcher {
                 None => work.missing(&with, &self.registry, saga, arrivals),
                 Some(stored) => match self.registry.plan(&stored.definition) {
                     None => work.unknown(&stored, arrivals),
-                    Some(plan) => work.fold(&with, plan, stored, arrivals),
+                    Some(plan) => work.fold(&with, &self.registry, plan, stored, arrivals),
                 },
             }
         }
@@ -392,13 +392,23 @@ impl Work {
         }
     }
 
-    fn fold(&mut self, with: &Folding<'_>, plan: &Plan, before: Stored, arrivals: Vec<EventArrival>) {
+    fn fold(
+        &mut self,
+        with: &Folding<'_>,
+        registry: &Registry,
+        plan: &Plan,
+        before: Stored,
+        arrivals: Vec<EventArrival>,
+    ) {
         let instance = match Instance::decode(before.clone()) {
             Ok(instance) => instance,
             Err(error) => return self.unreadable(with, plan, before, arrivals, error),
         };
-        let (commit, after, verdicts) =
-            fold::fold(with, plan, instance, arrivals.iter().map(|arrival| &arrival.event));
+        let events = arrivals.iter().map(|arrival| &arrival.event);
+        let (commit, after, verdicts) = match registry.upgrade(&instance) {
+            Some((newer, upgrade)) => fold::upgrade(with, newer, instance, &upgrade, events),
+            None => fold::fold(with, plan, instance, events),
+        };
         let arrivals = arrivals.into_iter().zip(verdicts);
         match commit {
             None => self.unmoved.extend(arrivals),

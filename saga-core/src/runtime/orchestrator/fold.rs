@@ -47,6 +47,22 @@ pub(super) fn fold<'e>(
     (commit, fold.instance, verdicts)
 }
 
+/// The same for a saga that moves to a newer version first, whose plan is `plan`.
+pub(super) fn upgrade<'e>(
+    with: &Folding<'_>,
+    plan: &Plan,
+    instance: Instance,
+    upgrade: &Event,
+    events: impl Iterator<Item = &'e Event>,
+) -> (Option<Commit>, Instance, Vec<Verdict>) {
+    counter!("saga_upgraded_total").increment(1);
+    let (expected, definition) = (instance.version, plan.reference().clone());
+    let mut fold = Fold::over(with, instance);
+    fold.apply(plan, upgrade);
+    let verdicts = events.map(|event| fold.apply(plan, event)).collect();
+    (Some(fold.commit(Change::Upgrade { expected, definition })), fold.instance, verdicts)
+}
+
 /// The commit that begins a saga, and the saga it begins.
 pub(super) fn begin(with: &Folding<'_>, begin: &Begin) -> Result<(Commit, Instance), ScriptError> {
     let transition =

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tracing::debug;
+
 use super::local::is_local;
 use crate::definition::{DefinitionRef, Plan, StepPlan};
 use crate::id::{Destination, ParticipantName};
+use crate::machine::{self, Event, Instance};
 
 /// Plans by their reference; several versions of one saga may stand side by side.
 #[derive(Clone, Default)]
@@ -13,6 +16,8 @@ pub(super) struct Registry {
     plans: BTreeMap<DefinitionRef, Arc<Plan>>,
     /// Those that other sagas may run.
     sub_sagas: BTreeSet<DefinitionRef>,
+    /// Versions whose sagas may move to one of the plans. Those that may not yet are run as they began.
+    older: BTreeMap<DefinitionRef, Arc<Plan>>,
 }
 
 impl Registry {
@@ -21,6 +26,7 @@ impl Registry {
         let reference = plan.reference().clone();
         let taken =
             self.plans.keys().any(|known| known.name == reference.name && known.version == reference.version);
+        self.add_older(&plan);
         self.plans.insert(reference, plan);
         !taken
     }
@@ -36,9 +42,30 @@ impl Registry {
         self.plans.get(named.max_by_key(|known| known.version)?)
     }
 
-    /// The plan that a saga began with.
+    fn add_older(&mut self, plan: &Plan) {
+        for older in plan.older() {
+            self.older.insert(older.reference().clone(), older.clone());
+            self.add_older(older);
+        }
+    }
+
+    /// The plan that a saga has.
     pub(super) fn plan(&self, reference: &DefinitionRef) -> Option<&Arc<Plan>> {
-        self.plans.get(reference)
+        self.plans.get(reference).or_else(|| self.older.get(reference))
+    }
+
+    /// The newest plan that a saga may move to now, with the event that moves it.
+    pub(super) fn upgrade(&self, saga: &Instance) -> Option<(&Arc<Plan>, Event)> {
+        let newer = self.plans.values().rev().filter(|plan| plan.upgrade(&saga.definition).is_some());
+        newer.filter(|plan| plan.reference().name == saga.definition.name).find_map(|plan| {
+            match machine::upgrade(plan, saga) {
+                Ok(event) => Some((plan, event)),
+                Err(why) => {
+                    debug!(saga = %saga.id, definition = %saga.definition, to = %plan.reference(), %why, "a saga stays with its version");
+                    None
+                }
+            }
+        })
     }
 
     /// The plan that new sagas of this type take.
@@ -47,23 +74,26 @@ impl Registry {
         named.max_by_key(|plan| plan.reference().version)
     }
 
+    /// All plans, those of older versions as well.
     pub(super) fn plans(&self) -> impl Iterator<Item = &Plan> {
-        self.plans.values().map(|plan| &**plan)
+        let older = self.older.iter().filter(|(reference, _)| !self.plans.contains_key(*reference));
+        self.plans.values().chain(older.map(|(_, plan)| plan)).map(|plan| &**plan)
     }
 
     pub(super) fn references(&self) -> Vec<DefinitionRef> {
-        self.plans.keys().cloned().collect()
+        self.plans().map(|plan| plan.reference().clone()).collect()
     }
 
     /// Who takes the commands of each definition.
     pub(super) fn participants(&self) -> Vec<(DefinitionRef, Vec<ParticipantName>)> {
-        let of_plan = |plan: &Arc<Plan>| {
+        let of_plan = |plan: &Plan| {
             // Local steps have no fence rows, and a saga that a step runs is its own.
             let sending = plan.steps().iter().filter(|step| !is_local(step) && step.sub_saga().is_none());
             let commands = sending.filter_map(StepPlan::command);
-            commands.map(|command| command.participant.clone()).collect()
+            let participants = commands.map(|command| command.participant.clone());
+            (plan.reference().clone(), participants.collect())
         };
-        self.plans.iter().map(|(reference, plan)| (reference.clone(), of_plan(plan))).collect()
+        self.plans().map(of_plan).collect()
     }
 
     /// Every destination that some step's messages go to.

@@ -39,7 +39,7 @@ impl Witness {
                 self.sagas.insert(commit.id, Saga::new(stored(commit, definition)));
                 0
             }
-            Change::Move { expected } => *expected,
+            Change::Move { expected } | Change::Upgrade { expected, .. } => *expected,
         };
         if version != before.map_or(0, |(version, _)| version) {
             self.violation(format!("S2: {} is moved from version {version}, and has {before:?}", commit.id));

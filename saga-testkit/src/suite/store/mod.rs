@@ -42,6 +42,7 @@ macro_rules! store_suite {
                 a_definition_does_not_change_under_its_sagas
                 a_timer_is_due_when_its_time_has_come
                 a_step_has_one_timer
+                an_upgraded_saga_takes_its_timers_with_it
                 a_timer_is_left_to_who_took_it
                 a_timer_that_nobody_took_is_put_off_once
                 timers_of_unknown_definitions_are_left_alone

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use saga_core::definition::DefinitionRef;
 use saga_core::id::{Direction, SagaId};
-use saga_core::port::{Commit, Store, TimerChange, TimerDue};
+use saga_core::port::{Change, Commit, CommitError, Store, TimerChange, TimerDue};
 
 use super::Harness;
 use super::harness::Client;
@@ -34,6 +34,40 @@ pub async fn a_timer_is_due_when_its_time_has_come<H: Harness>(harness: &H) -> R
     let undo = TimerDue { saga: started.id, step: step("undo#1"), direction: Direction::Undo, attempt: 7 };
     due.sort_by_key(|timer| timer.attempt);
     assert_eq!(due, [now, undo], "the timers that are due");
+    Ok(())
+}
+
+/// A saga that moves to another definition takes all its timers with it: those that the commit arms, and the others.
+pub async fn an_upgraded_saga_takes_its_timers_with_it<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let newer = definition("place-order-2", 7);
+    client.register(&newer).await;
+    let timers = ["kept", "changed", "dropped"].map(|name| arm(name, Duration::ZERO)).to_vec();
+    let started = Commit { timers, ..start(&client.definition) };
+    client.store_one(&started).await;
+    let upgraded = Commit {
+        change: Change::Upgrade { expected: 1, definition: newer.clone() },
+        timers: vec![
+            arm("changed", Duration::ZERO),
+            arm("armed", Duration::ZERO),
+            TimerChange::Drop { step: step("dropped") },
+        ],
+        ..next(started.id, 1)
+    };
+    client.store_one(&upgraded).await;
+    assert_eq!(client.saga(started.id).await.definition, newer, "it has the other definition");
+    let lost = client.commit(from_ref(&upgraded)).await.remove(0);
+    assert!(matches!(lost, Err(CommitError::Conflict)), "it is upgraded once: {lost:?}");
+
+    assert_eq!(
+        due(&client.store, from_ref(&client.definition)).await,
+        [],
+        "nothing is left of the first one"
+    );
+    let mut steps: Vec<String> =
+        due(&client.store, from_ref(&newer)).await.into_iter().map(|timer| timer.step.to_string()).collect();
+    steps.sort_unstable();
+    assert_eq!(steps, ["armed", "changed", "kept"], "its timers are due for the other one");
     Ok(())
 }
 
