@@ -355,3 +355,18 @@ async fn decisions_are_made_with_the_time_of_the_store() {
         assert!(line.entry.now <= line.at && after < Duration::from_secs(1), "decided {after:?} before");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_starts_with_its_callers_transaction_or_not_at_all() {
+    let store = MemoryStore::default();
+    let orchestrator = orchestrator_over(store.clone(), MemoryTransport::default(), &waiting()).await;
+    let mut tx = store.begin().await;
+    let given_up = orchestrator.start_in(&mut tx, None, Errand { asks: false }).await.unwrap().id();
+    drop(tx);
+    assert!(orchestrator.show(given_up).await.unwrap().is_none());
+    let mut tx = store.begin().await;
+    let started = orchestrator.start_in(&mut tx, Some(key()), Errand { asks: false }).await.unwrap();
+    tx.commit();
+    let errand = started.committed();
+    assert_eq!(errand.signal(Word(true)).await.unwrap(), Status::Completed);
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use saga_core::definition::DefinitionRef;
 use saga_core::id::{Direction, SagaId, StepName};
+use saga_core::policy::Timestamp;
 use saga_core::port::{
     Commit, CommitError, Committed, HeldId, HeldReply, Loaded, RunIn, StartIn, Store, StoreError, Stored,
     TimerDue,
@@ -159,6 +160,12 @@ impl PgStore {
 #[async_trait]
 impl StartIn for PgStore {
     type Tx = PgConnection;
+
+    async fn now_in(&self, tx: &mut PgConnection) -> Result<Timestamp, StoreError> {
+        let statement = self.database.statement(instance::LOAD).bind(Vec::<uuid::Uuid>::new());
+        let rows = statement.fetch_all(tx).await.map_err(|error| without_effect(error.into()))?;
+        Ok(read_now(&rows)?)
+    }
 
     async fn start_in(&self, tx: &mut PgConnection, start: &Commit) -> Result<Committed, CommitError> {
         // No lease: nobody holds these rows in memory before the caller has committed.

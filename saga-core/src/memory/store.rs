@@ -10,6 +10,7 @@ use super::TokioClock;
 use super::tables::Tables;
 use crate::definition::DefinitionRef;
 use crate::id::SagaId;
+use crate::policy::Timestamp;
 use crate::port::{
     Backlog, Change, Clock, Commit, CommitError, Committed, HeldId, HeldReply, Loaded, Outbox, OutboxRow,
     RowId, RunIn, StartIn, Store, StoreError, TimerDue,
@@ -167,6 +168,10 @@ impl RunIn for MemoryStore {
 impl StartIn for MemoryStore {
     type Tx = MemoryStoreTx;
 
+    async fn now_in(&self, _: &mut MemoryStoreTx) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
     async fn start_in(&self, tx: &mut MemoryStoreTx, start: &Commit) -> Result<Committed, CommitError> {
         match start.change {
             Change::Start(_) => tx.copy.commit(start, Duration::ZERO, self.clock.now()),
@@ -215,7 +220,6 @@ mod tests {
     use crate::definition::Fingerprint;
     use crate::id::{Destination, MessageId, SagaName};
     use crate::message::{Envelope, Headers};
-    use crate::policy::Timestamp;
     use crate::port::{JournalEntry, Start, Status};
 
     fn definition() -> DefinitionRef {

@@ -277,6 +277,9 @@ pub trait StartIn: Store {
     /// The caller's transaction.
     type Tx: Send + ?Sized;
 
+    /// The database's time, read through the caller's transaction.
+    async fn now_in(&self, tx: &mut Self::Tx) -> Result<Timestamp, StoreError>;
+
     /// Stores the commit, which must be a start, in the caller's transaction; its outbox rows are not claimed.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use saga_core::memory::MemoryStoreTx;
+use saga_core::policy::Timestamp;
 use saga_core::port::{Commit, CommitError, Committed, StartIn, StoreError};
 use saga_testkit::suite::start_in;
 
@@ -27,6 +28,10 @@ impl Drop for BrokenStoreTx {
 #[async_trait]
 impl StartIn for BrokenStore {
     type Tx = BrokenStoreTx;
+
+    async fn now_in(&self, tx: &mut BrokenStoreTx) -> Result<Timestamp, StoreError> {
+        self.inner.now_in(tx.inner.as_mut().unwrap()).await
+    }
 
     async fn start_in(&self, tx: &mut BrokenStoreTx, start: &Commit) -> Result<Committed, CommitError> {
         if tx.aborted {

@@ -184,8 +184,11 @@ impl<S: StartIn + History> Orchestrator<S> {
         saga: T,
     ) -> Result<StartedIn<S, T>, StartError> {
         let begin = self.begin(key, &saga)?;
-        let pass = self.admit::<T>(&begin).await?;
-        let now = self.0.store.load(&[]).await?.now;
+        let pass = match &self.0.admission {
+            Some(admission) => Some(admission.enter(&begin.plan).await?),
+            None => None,
+        };
+        let now = self.0.store.now_in(tx).await?;
         let with = fold::Folding { now, replies: &self.0.replies, ids: &*self.0.ids };
         let (commit, _) = fold::begin(&with, &begin)?;
         let committed = self.0.store.start_in(tx, &commit).await?;
