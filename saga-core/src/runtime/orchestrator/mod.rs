@@ -15,6 +15,7 @@ mod registry;
 mod retention;
 mod signal;
 mod start;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
