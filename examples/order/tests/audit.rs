@@ -94,8 +94,8 @@ const DOCTORED: &[(Place, &str, &str)] = &[
     (Place::Order, "UPDATE saga.instance SET version = version + 1 WHERE status = 'completed'", JOURNAL),
     (Place::Order, "UPDATE saga.instance SET data = '{}' WHERE status = 'completed'", JOURNAL),
     (Place::Order, "UPDATE orders SET amount = amount + 1 WHERE customer = 'eve'", JOURNAL),
-    (Place::Order, "UPDATE saga.instance SET status = 'running' WHERE status = 'completed'", ENDS),
-    (Place::Order, "UPDATE saga.instance SET status = 'parked', parked = 'x' WHERE status = 'completed'", ENDS),
+    (Place::Order, "UPDATE saga.instance SET status = 'running', ended_at = NULL WHERE status = 'completed'", ENDS),
+    (Place::Order, "UPDATE saga.instance SET status = 'parked', parked = 'x', ended_at = NULL WHERE status = 'completed'", ENDS),
     (Place::Order, "UPDATE saga.instance SET status = 'completed' WHERE status = 'compensated'", AS_IT_SAYS),
     (Place::Order, "UPDATE saga.instance SET status = 'compensated' WHERE status = 'completed'", AS_IT_SAYS),
     (
