@@ -77,8 +77,7 @@ impl<S: Saga> Stage<S> {
             }
             for (saga, status) in unfinished {
                 if status == Status::Parked && released < RELEASES_MAX {
-                    released += 1;
-                    self.release(saga).await;
+                    released += usize::from(self.release(saga).await.is_some());
                 }
             }
             sleep(LOOK).await;

@@ -83,12 +83,14 @@ impl<S: Saga> Stage<S> {
         }
     }
 
-    /// Has a parked saga go on.
-    pub(super) async fn release(&self, saga: SagaId) {
-        if self.world.witness(|witness, _| witness.is_parked_over(saga, "the whole process down")) {
+    /// Has a parked saga go on. `None` if no orchestrator was there to be asked.
+    pub(super) async fn release(&self, saga: SagaId) -> Option<()> {
+        let is_heard = self.orchestrators.iter().any(|orchestrator| orchestrator.running().is_some());
+        if is_heard && self.world.witness(|witness, _| witness.is_parked_over(saga, "the whole process down"))
+        {
             self.replace_workers();
         }
-        self.verb(saga, 0).await;
+        self.verb(saga, 0).await
     }
 
     async fn verb(&self, saga: SagaId, verb: usize) -> Option<()> {
