@@ -86,8 +86,9 @@ impl<D: Clone + Send + Sync + 'static> Fence for FaultyFence<D> {
 impl<D: Clone + Send + Sync + 'static> Forget for FaultyFence<D> {
     async fn note_ended(&self, participant: &ParticipantName, sagas: &[SagaId]) -> Result<(), StoreError> {
         let noting = async {
-            self.ports.inner.note_ended(participant, sagas).await?;
+            // The horizon counts from when the call began: it may wait for the rows.
             let now = self.clock.now();
+            self.ports.inner.note_ended(participant, sagas).await?;
             self.ports.process.world.witness(|witness, _| witness.noted_ended(participant, sagas, now));
             Ok(())
         };
