@@ -182,10 +182,9 @@ async fn who_no_longer_waits_takes_no_room() {
     assert!(impatient.is_err());
     first.signal(Go).await.unwrap();
     count().await;
-    count().await;
     let begun = Instant::now();
     assert_eq!(busy(&orchestrator).await, None);
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -213,6 +213,7 @@ impl State {
     /// Takes those out of the queue that may start. Of one type, nobody passes another.
     fn release(&mut self, limits: &Limits) -> Vec<Waiter> {
         let (mut released, mut held_back) = (Vec::new(), BTreeMap::new());
+        self.queue.retain(|_, waiter| !waiter.admitted.is_closed());
         for (place, mut waiter) in std::mem::take(&mut self.queue) {
             let saga = waiter.plan.reference().name.clone();
             let taken = match held_back.get(&saga) {
