@@ -50,7 +50,8 @@ impl Retire for PgStore {
             .statement(archive::LOCK_ENDED)
             .bind(micros(retiring.ended_for))
             .bind(self.database.retired_until.load(Relaxed))
-            .bind(retiring.limit as i64);
+            .bind(retiring.limit as i64)
+            .bind(micros(retiring.children_ended_for()));
         let rows = fetch(&mut tx, statement).await?;
         let ended = rows.iter().map(read_ended).collect::<Result<Vec<_>, _>>()?;
         if !ended.is_empty() {

@@ -48,8 +48,13 @@ impl Tables {
 
     /// The sagas that are to be retired, the longest ended first.
     fn ended(&self, retiring: Retiring, now: Timestamp) -> Vec<(SagaId, Saga)> {
-        let is_ended =
-            |saga: &Saga| saga.stored.status.is_terminal() && now.since(saga.moved) >= retiring.ended_for;
+        let is_ended = |saga: &Saga| {
+            let ended_for = match saga.parent {
+                Some(_) => retiring.children_ended_for(),
+                None => retiring.ended_for,
+            };
+            saga.stored.status.is_terminal() && now.since(saga.moved) >= ended_for
+        };
         let is_noted = |saga: &Saga| self.participants.contains_key(&saga.stored.definition);
         // A saga that was run as a step stands in for a fence row of its parent's.
         let is_wanted = |saga: &Saga| {

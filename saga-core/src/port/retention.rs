@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::definition::DefinitionRef;
 use crate::id::{Destination, ParticipantName, SagaId};
-use crate::message::EndNotice;
+use crate::message::{COMMAND_VALID, EndNotice};
 use crate::port::{Fence, OutboxRow, RowId, Store, StoreError};
 
 /// Which ended sagas are retired, and what becomes of them.
@@ -22,12 +22,21 @@ pub struct Retiring {
     pub limit: usize,
 }
 
+impl Retiring {
+    /// How long ago a saga ended, at least, that was run as a step of another one: its row stands for a fence row, and
+    /// so outlives every copy of the command that began it, twice over like a fence row does.
+    pub fn children_ended_for(&self) -> Duration {
+        self.ended_for.max(COMMAND_VALID * 2)
+    }
+}
+
 /// A store that ended sagas can leave.
 ///
 /// # Contract
 ///
 /// - **Only what has ended** is retired: sagas whose status is terminal, for as long as was asked for, by the
-///   database's clock. The longest ended come first.
+///   database's clock. The longest ended come first. Those that were run as steps of others stay for
+///   [`children_ended_for`](Retiring::children_ended_for), and until the one that ran them has ended.
 /// - **Atomicity**: a saga goes with its journal and its held replies, in the transaction that stores the notices of
 ///   its end for every participant of its definition, as [`end_notices`] in the outbox.
 /// - **A saga is retired once**, however many workers do so; none waits for another.

@@ -83,7 +83,7 @@ async fn what_retires_forgets_and_lists_finds_its_rows_by_an_index() {
     let explained = |statement: &'static str| {
         sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("EXPLAIN {}", schema.sql(statement).as_str())))
     };
-    let ended = explained(archive::LOCK_ENDED).bind(HOUR).bind(0_i64).bind(200_i64);
+    let ended = explained(archive::LOCK_ENDED).bind(HOUR).bind(0_i64).bind(200_i64).bind(HOUR);
     let (no_ids, no_names, no_bytes) = (Vec::<Uuid>::new(), Vec::<String>::new(), Vec::<Vec<u8>>::new());
     let retired = explained(archive::RETIRE)
         .bind(&sagas)

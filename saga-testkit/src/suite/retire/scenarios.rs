@@ -10,11 +10,11 @@ use saga_core::id::{ParticipantName, SagaId};
 use saga_core::message::EndNotice;
 use saga_core::port::{
     Change, Commit, CommitError, Committed, HeldId, HeldReply, History, IdSource, Outbox, RandomIds, Retire,
-    Retiring, SagaFilter, Status, Store,
+    Retiring, SagaFilter, Start, Status, Store,
 };
 
 use super::Harness;
-use crate::suite::samples::{LONG, arm, definition, entry, envelope, key, keyed, next, start};
+use crate::suite::samples::{LONG, arm, definition, entry, envelope, key, keyed, next, start, step};
 use crate::suite::{Skipped, eventually};
 
 /// An archived saga is shown as it was, and found in no other way; a reply that was held for it is gone.
@@ -90,6 +90,13 @@ pub async fn only_what_has_ended_for_long_enough_is_retired<H: Harness<Store: Re
     left.sort_by_key(|status| status.as_str());
     let unended = [Status::Compensating, Status::Parked, Status::Provisional, Status::Running];
     assert_eq!(left, unended, "those that have not");
+
+    let Change::Start(start) = ended(&definition, Status::Completed).change else { unreachable!() };
+    let parent = Some((RandomIds.saga(), step("deliver")));
+    let change = Change::Start(Start { parent, ..start });
+    let child = Commit { change, ..ended(&definition, Status::Compensated) };
+    store_all(&store, from_ref(&child)).await;
+    assert_eq!(store.retire(NOW).await.expect("retiring"), 0, "its command may come again");
 
     let waiting = ended(&definition, Status::Completed);
     store_all(&store, from_ref(&waiting)).await;
