@@ -77,14 +77,13 @@ pub(super) async fn retire(store: Arc<dyn Retire>, retention: Retention, mut sto
     }
 }
 
-/// Some milliseconds of the database's time: what waits behind it does not notice.
+/// Small, so that what waits behind it waits briefly.
 const BATCH: usize = 200;
 
 /// As many as share a notice.
 const BATCH_MAX: usize = 1_000;
 
-/// Ten times what a batch takes, so that a tenth of one connection's time is spent here, and up to 2,000 sagas a second
-/// can leave.
+/// Leaves the database to its real work most of the time; up to 2,000 sagas a second can leave.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often the database is asked whether more sagas ended long enough ago, at most and at least.
