@@ -1,7 +1,6 @@
 //! The participant: takes commands, does the service's work exactly once, and replies.
 
 mod builder;
-mod crew;
 mod external;
 mod forgetting;
 mod handler;

@@ -9,7 +9,6 @@ use metrics::counter;
 use tokio::sync::{Mutex, mpsc};
 use tracing::{Instrument, info_span, warn};
 
-use super::crew::Crew;
 use super::external::Errand;
 use super::job::Job;
 use super::service::{Answered, Answering, Handlers};
@@ -18,6 +17,7 @@ use crate::fence::{self, FenceKey, FenceState, Recorded, Verdict};
 use crate::id::{Direction, ParticipantName};
 use crate::message::{Answer, CommandMessage, Fault, FaultKind};
 use crate::port::{Fence, FenceWrite, IdSource, Outbox, StoreError, Transport};
+use crate::runtime::crew::Crew;
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::{self, RelayHandle};
 

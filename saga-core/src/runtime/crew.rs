@@ -1,4 +1,4 @@
-//! The workers of one participant, seen together: who takes the next commands, and how many at once.
+//! The workers of one runtime, seen together: who takes the next jobs, and how many at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,9 +14,9 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Takes up to `max` commands for a worker, which is busy from then on. Returns false if nothing more will come.
+    /// Takes up to `max` jobs for a worker, which is busy from then on. Returns false if nothing more will come.
     ///
-    /// A worker that is alone begins at once. While others are in their transactions, commands gather until one of those
+    /// A worker that is alone begins at once. While others are in their transactions, jobs gather until one of those
     /// ends, so that they share the next commit; but never for long, for a handler may be slow.
     pub(super) async fn gather<J>(
         &self,
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn commands_gather_until_another_worker_is_done() {
+    async fn jobs_gather_until_another_worker_is_done() {
         let shift = Shift::begin();
         shift.give(0..2);
         assert_eq!(shift.take(8).await, [0, 1]);
