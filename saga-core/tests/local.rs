@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use saga_core::machine::Status;
 use saga_core::memory::{MemoryStore, MemoryTransport, MemoryWorkTx, TokioClock};
 use saga_core::message::Fault;
 use saga_core::runtime::{
-    Handle, Handled, Orchestrator, OrchestratorError, Reply, SagaHandle, SagaOutcome, Service, Undo, service,
+    Handle, Handled, Orchestrator, OrchestratorBuilder, OrchestratorError, Reply, SagaHandle, SagaOutcome,
+    Service, Undo, service,
 };
 use saga_core::{
     Command, Compensate, Definition, Local, Outcome, Retriable, Saga, Signal, Step, Undoes, saga,
@@ -102,6 +104,27 @@ async fn two_orchestrators_do_it_once() {
     let notes = world.books.notes();
     assert_eq!(notes.len(), 20);
     assert!(notes.iter().all(|(_, times)| *times == 2), "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sagas_share_transactions_and_none_harms_another() {
+    for mood in [Mood::Well, Mood::Slow, Mood::OneRefuses, Mood::OnePanics, Mood::OneHangs] {
+        let world = World::start(mood).await;
+        let shared = world.sharing(32).await;
+        let orders =
+            (0..40).map(|number| Order { name: format!("order {number}"), waits: false, stamp: None });
+        let sagas = join_all(orders.map(|order| shared.start(order))).await;
+        let mut ends = Vec::new();
+        for saga in sagas {
+            ends.push(world.until_ended(&saga.unwrap()).await.0);
+        }
+        let unlucky = matches!(mood, Mood::OneRefuses | Mood::OnePanics | Mood::OneHangs);
+        let compensated = ends.iter().filter(|status| **status == Status::Compensated).count();
+        assert_eq!(compensated, usize::from(unlucky), "{mood:?}");
+        let notes = world.books.notes();
+        assert_eq!(notes.len(), 40 - compensated, "{mood:?}");
+        assert!(notes.iter().all(|(_, times)| *times == 2), "{mood:?}: {notes:?}");
+    }
 }
 
 #[tokio::test]
@@ -195,6 +218,9 @@ enum Mood {
     Hangs(u32),
     Waits,
     Slow,
+    OneRefuses,
+    OnePanics,
+    OneHangs,
 }
 
 #[derive(Default)]
@@ -230,6 +256,7 @@ impl Shared {
 
 impl Handle<Note, MemoryWorkTx> for Shared {
     async fn handle(&self, command: Note, tx: &mut MemoryWorkTx) -> Handled<Note> {
+        let is_unlucky = command.order == "order 7";
         self.count(tx, command.order);
         let run = self.0.done.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.entered.notify_one();
@@ -240,7 +267,11 @@ impl Handle<Note, MemoryWorkTx> for Shared {
             Mood::Hangs(times) if run <= times => std::future::pending().await,
             Mood::Waits if run == 1 => self.0.go.notified().await,
             Mood::Slow => tokio::time::sleep(Duration::from_millis(30)).await,
+            Mood::OneRefuses if is_unlucky => return Ok(Reply::Refused(())),
+            Mood::OnePanics if is_unlucky => panic!("this handler panics"),
+            Mood::OneHangs if is_unlucky => std::future::pending().await,
             Mood::Well | Mood::Fails(_) | Mood::Panics(_) | Mood::Hangs(_) | Mood::Waits => {}
+            Mood::OneRefuses | Mood::OnePanics | Mood::OneHangs => {}
         }
         Ok(Reply::Done(3))
     }
@@ -289,6 +320,13 @@ impl World {
         orchestrator(&self.store, &self.transport, &self.books).await
     }
 
+    /// An orchestrator in which as many sagas as this share a transaction, instead of the first.
+    async fn sharing(&self, steps: usize) -> Orchestrator<MemoryStore> {
+        self.orchestrator.stop(Duration::from_secs(1)).await;
+        let builder = builder(&self.store, &self.transport, &self.books);
+        builder.local_steps_per_transaction(steps).start().await.unwrap()
+    }
+
     async fn begin(&self, name: &str) -> SagaHandle<MemoryStore, Order> {
         let order = Order { name: name.into(), waits: false, stamp: None };
         self.orchestrator.start(order).await.unwrap()
@@ -317,6 +355,14 @@ async fn orchestrator(
     transport: &MemoryTransport,
     books: &Arc<Books>,
 ) -> Orchestrator<MemoryStore> {
+    builder(store, transport, books).start().await.unwrap()
+}
+
+fn builder(
+    store: &Arc<MemoryStore>,
+    transport: &MemoryTransport,
+    books: &Arc<Books>,
+) -> OrchestratorBuilder<MemoryStore> {
     let builder = Orchestrator::builder(store.clone(), Arc::new(transport.connect()), "replies");
-    builder.register(&definition()).local(handlers(books.clone())).start().await.unwrap()
+    builder.register(&definition()).local(handlers(books.clone()))
 }

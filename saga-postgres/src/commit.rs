@@ -89,13 +89,16 @@ impl<'a> Call<'a> {
         explain(reasons.get(&commit.id), commit)
     }
 
-    /// Stores a move in a transaction that the caller commits.
-    pub(crate) async fn move_in(&self, tx: &mut Tx, commit: &Commit) -> Result<(), CommitError> {
-        self.check(commit).map_err(CommitError::Rejected)?;
-        let statement = self.statement(&[commit]);
+    /// Stores moves, all or none, in a transaction that the caller commits.
+    pub(crate) async fn move_in(&self, tx: &mut Tx, moves: &[Commit]) -> Result<(), CommitError> {
+        moves.iter().try_for_each(|commit| self.check(commit)).map_err(CommitError::Rejected)?;
+        // In the order in which all others lock them.
+        let mut commits: Vec<&Commit> = moves.iter().collect();
+        commits.sort_unstable_by_key(|commit| commit.id);
+        let statement = self.statement(&commits);
         let stored = tx.lease().answer(|connection| statement.fetch_all(connection)).await;
         match stored.map_err(without_effect) {
-            Ok(stored) if stored.is_empty() => Err(CommitError::Conflict),
+            Ok(stored) if stored.len() < moves.len() => Err(CommitError::Conflict),
             Ok(_) => Ok(()),
             Err(Failure::Data(why)) => Err(CommitError::Rejected(why)),
             // Another transaction was in the way of this one.

@@ -134,13 +134,21 @@ impl RunIn for PgStore {
         Ok(tx)
     }
 
-    async fn finish(&self, mut tx: Tx, step: &Commit) -> Result<(), CommitError> {
+    async fn savepoint(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        Ok(tx.savepoint().await?)
+    }
+
+    async fn rollback(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        Ok(tx.roll_back_to_savepoint().await?)
+    }
+
+    async fn finish(&self, mut tx: Tx, moves: &[Commit]) -> Result<(), CommitError> {
         if self.transaction_id(&mut tx).await? != tx.xid {
             let why = "a handler ended the transaction that it was given";
             return Err(CommitError::Rejected(why.into()));
         }
         // No lease: nobody holds these rows in memory.
-        Call::new(&self.database, Duration::ZERO).move_in(&mut tx, step).await?;
+        Call::new(&self.database, Duration::ZERO).move_in(&mut tx, moves).await?;
         tx.commit().await.map_err(|failure| match failure {
             Failure::Data(why) => CommitError::Rejected(why),
             failure => CommitError::Store(failure.into()),

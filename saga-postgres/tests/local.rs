@@ -7,9 +7,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use saga_core::memory::MemoryTransport;
 use saga_core::message::Fault;
-use saga_core::runtime::{Handle, Handled, Orchestrator, Reply, SagaOutcome, Undo, service};
+use saga_core::runtime::{
+    Handle, Handled, Orchestrator, OrchestratorBuilder, Reply, SagaOutcome, Undo, service,
+};
 use saga_core::{Command, Compensate, Definition, Local, Outcome, Saga, Step, Undoes, saga};
 use saga_postgres::sqlx::{self, AssertSqlSafe, Connection};
 use saga_postgres::{PgStore, Tx};
@@ -32,6 +35,25 @@ async fn each_note_is_written_once_by_whoever_moves_the_saga() {
     }
     assert_eq!(database.count("SELECT count(*) FROM note").await, 36);
     assert_eq!(database.count("SELECT count(*) FROM note WHERE number % 10 = 0").await, 0);
+}
+
+#[tokio::test]
+async fn sagas_share_transactions_and_one_that_breaks_its_own_harms_no_other() {
+    let Some(database) = database().await else { return };
+    let orchestrator = builder(&database).await.local_steps_per_transaction(32).start().await.unwrap();
+    let start = |number| orchestrator.start(Order { number });
+    let (sagas, broken) = tokio::join!(join_all((1..=200).map(start)), start(BREAKS));
+    for saga in sagas {
+        let outcome = timeout(PATIENCE, saga.unwrap().outcome()).await.expect("it ends").unwrap();
+        assert!(!matches!(outcome, SagaOutcome::Parked { .. }), "{outcome:?}");
+    }
+    orchestrator.cancel(broken.unwrap().id(), "enough").await.unwrap();
+    assert_eq!(database.count("SELECT count(*) FROM note").await, 180);
+    assert_eq!(database.count("SELECT count(*) FROM stamp").await, 180);
+    let transactions =
+        "SELECT count(DISTINCT tx) FROM (SELECT tx FROM note UNION ALL SELECT tx FROM stamp) AS done";
+    let transactions = database.count(transactions).await;
+    assert!(transactions < 200, "{transactions} transactions for 360 steps that were done");
 }
 
 #[tokio::test]
@@ -155,17 +177,24 @@ impl Handle<Stamp, Tx> for Notes {
 async fn database() -> Option<Database> {
     let database = support::database().await?;
     database
-        .run("CREATE TABLE note (number bigint PRIMARY KEY); CREATE TABLE stamp (number bigint PRIMARY KEY)")
+        .run(
+            "CREATE TABLE note (number bigint PRIMARY KEY, tx xid8 DEFAULT pg_current_xact_id());
+             CREATE TABLE stamp (LIKE note INCLUDING ALL)",
+        )
         .await;
     Some(database)
 }
 
 async fn orchestrator(database: &Database) -> Orchestrator<PgStore> {
+    builder(database).await.start().await.unwrap()
+}
+
+async fn builder(database: &Database) -> OrchestratorBuilder<PgStore> {
     let store = Arc::new(database.client().await);
     let notes =
         service(Notes(database.schema.clone())).handle::<Note>().undo::<Note, Erase>().handle::<Stamp>();
     let builder = Orchestrator::builder(store, Arc::new(MemoryTransport::default()), "replies");
-    builder.register(&definition()).local(notes).start().await.unwrap()
+    builder.register(&definition()).local(notes)
 }
 
 const ENDS: i64 = -1;

@@ -5,9 +5,11 @@
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
+const SUITES: [&str; 8] = ["fence", "forget", "outbox", "retire", "run_in", "start_in", "store", "transport"];
+
 #[test]
 fn every_scenario_is_in_the_list_of_its_suite() {
-    for suite in ["fence", "forget", "outbox", "retire", "start_in", "store", "transport"] {
+    for suite in SUITES {
         let list = read_to_string(root().join("src/suite").join(suite).join("mod.rs")).unwrap();
         for scenario in scenarios(suite) {
             let listed = list.lines().any(|line| line.trim() == scenario);
@@ -21,7 +23,7 @@ fn every_scenario_is_seen_to_fail() {
     let broken = ["broken_fence", "broken_store", "broken_transport"]
         .map(|name| read_to_string(root().join("tests").join(name).join("main.rs")).unwrap())
         .concat();
-    for suite in ["fence", "forget", "outbox", "retire", "start_in", "store", "transport"] {
+    for suite in SUITES {
         for scenario in scenarios(suite) {
             let fails = broken.contains(&format!(" {scenario}: "));
             assert!(fails, "no flaw makes {scenario} of the suite {suite} fail");

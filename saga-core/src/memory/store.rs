@@ -47,12 +47,16 @@ pub struct MemoryStoreTx {
 
 /// A transaction of [`MemoryStore`] that a local step works in: what it is to do if it is committed.
 #[derive(Default)]
-pub struct MemoryWorkTx(Vec<Box<dyn FnOnce() + Send>>);
+pub struct MemoryWorkTx {
+    work: Vec<Box<dyn FnOnce() + Send>>,
+    /// How much of it there was at the savepoint.
+    marked: usize,
+}
 
 impl MemoryWorkTx {
     /// Has this done when the transaction is committed, and never if it is not.
     pub fn on_commit(&mut self, work: impl FnOnce() + Send + 'static) {
-        self.0.push(Box::new(work));
+        self.work.push(Box::new(work));
     }
 }
 
@@ -156,10 +160,24 @@ impl RunIn for MemoryStore {
         Ok(MemoryWorkTx::default())
     }
 
-    async fn finish(&self, tx: MemoryWorkTx, step: &Commit) -> Result<(), CommitError> {
+    async fn savepoint(&self, tx: &mut MemoryWorkTx) -> Result<(), StoreError> {
+        tx.marked = tx.work.len();
+        Ok(())
+    }
+
+    async fn rollback(&self, tx: &mut MemoryWorkTx) -> Result<(), StoreError> {
+        tx.work.truncate(tx.marked);
+        Ok(())
+    }
+
+    async fn finish(&self, tx: MemoryWorkTx, moves: &[Commit]) -> Result<(), CommitError> {
         let mut tables = self.tables.lock().await;
-        tables.commit(step, Duration::ZERO, self.clock.now())?;
-        tx.0.into_iter().for_each(|work| work());
+        let mut moved = tables.clone();
+        for commit in moves {
+            moved.commit(commit, Duration::ZERO, self.clock.now())?;
+        }
+        *tables = moved;
+        tx.work.into_iter().for_each(|work| work());
         Ok(())
     }
 }

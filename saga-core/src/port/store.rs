@@ -263,12 +263,19 @@ pub trait RunIn: Store {
     /// Opens a transaction. It locks nothing of the store's.
     async fn begin_work(&self) -> Result<Self::Tx, StoreError>;
 
-    /// Stores a move in the transaction, and commits it; its outbox rows are not claimed.
+    /// Marks a point that [`rollback`](RunIn::rollback) returns to. An earlier mark is forgotten.
+    async fn savepoint(&self, tx: &mut Self::Tx) -> Result<(), StoreError>;
+
+    /// Undoes what was written since the last mark.
+    async fn rollback(&self, tx: &mut Self::Tx) -> Result<(), StoreError>;
+
+    /// Stores moves of different sagas in the transaction, all or none, and commits it; their outbox rows are not claimed.
     ///
     /// # Errors
     ///
-    /// As [`Store::commit`]; nothing is stored then. After [`StoreError::Ambiguous`] it may have been.
-    async fn finish(&self, tx: Self::Tx, step: &Commit) -> Result<(), CommitError>;
+    /// As [`Store::commit`] for the first that is not stored; nothing is stored then. After [`StoreError::Ambiguous`] all
+    /// may have been.
+    async fn finish(&self, tx: Self::Tx, moves: &[Commit]) -> Result<(), CommitError>;
 }
 
 /// A store that can start a saga inside a transaction of the caller's, so that both commit together.

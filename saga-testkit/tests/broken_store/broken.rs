@@ -64,6 +64,9 @@ pub(crate) enum Flaw {
     TellsTwice,
     WritesAtOnce,
     KeepsWorkOfLosers,
+    NeverRollsBack,
+    RollsAllBack,
+    MovesWhomItCan,
 }
 
 /// A harness whose stores have a flaw.

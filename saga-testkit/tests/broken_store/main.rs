@@ -196,6 +196,16 @@ mod of_local_steps {
         KeepsWorkOfLosers {
             a_local_step_is_gone_if_its_saga_was_moved_meanwhile: "what the loser wrote",
             a_local_step_whose_move_is_refused_leaves_nothing: "what it wrote",
+            local_steps_that_share_a_commit_fall_together: "what was written beside the loser",
+        }
+        NeverRollsBack {
+            local_steps_of_several_sagas_share_a_commit: "what each of them wrote",
+        }
+        RollsAllBack {
+            local_steps_of_several_sagas_share_a_commit: "what each of them wrote",
+        }
+        MovesWhomItCan {
+            local_steps_that_share_a_commit_fall_together: "the version of the saga beside the loser",
         }
         CommitsWhatIsDropped {
             a_local_step_that_is_dropped_leaves_nothing: "what was dropped",

@@ -10,6 +10,7 @@ use crate::broken::{Broken, BrokenStore, Flaw};
 /// A transaction of a local step's.
 pub(crate) struct BrokenWorkTx {
     written: Vec<(String, i64)>,
+    marked: usize,
     store: BrokenStore,
 }
 
@@ -32,11 +33,29 @@ impl RunIn for BrokenStore {
     type Tx = BrokenWorkTx;
 
     async fn begin_work(&self) -> Result<BrokenWorkTx, StoreError> {
-        Ok(BrokenWorkTx { written: Vec::new(), store: self.clone() })
+        Ok(BrokenWorkTx { written: Vec::new(), marked: 0, store: self.clone() })
     }
 
-    async fn finish(&self, mut tx: BrokenWorkTx, step: &Commit) -> Result<(), CommitError> {
-        let finished = self.inner.finish(MemoryWorkTx::default(), step).await;
+    async fn savepoint(&self, tx: &mut BrokenWorkTx) -> Result<(), StoreError> {
+        tx.marked = tx.written.len();
+        Ok(())
+    }
+
+    async fn rollback(&self, tx: &mut BrokenWorkTx) -> Result<(), StoreError> {
+        match self.flaw {
+            Flaw::NeverRollsBack => {}
+            Flaw::RollsAllBack => tx.written.clear(),
+            _ => tx.written.truncate(tx.marked),
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, mut tx: BrokenWorkTx, moves: &[Commit]) -> Result<(), CommitError> {
+        let parts = if self.flaw == Flaw::MovesWhomItCan { 1 } else { moves.len() };
+        let mut finished = Ok(());
+        for part in moves.chunks(parts) {
+            finished = finished.and(self.inner.finish(MemoryWorkTx::default(), part).await);
+        }
         if self.flaw == Flaw::KeepsWorkOfLosers || (finished.is_ok() && self.flaw != Flaw::NeverCommits) {
             tx.commit();
         }

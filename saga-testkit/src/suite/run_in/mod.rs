@@ -19,6 +19,8 @@ macro_rules! run_in_suite {
                 a_local_step_is_gone_if_its_saga_was_moved_meanwhile
                 a_local_step_that_is_dropped_leaves_nothing
                 a_local_step_whose_move_is_refused_leaves_nothing
+                local_steps_of_several_sagas_share_a_commit
+                local_steps_that_share_a_commit_fall_together
             ]
         );
     };

@@ -1,0 +1,138 @@
+//! Runs the handlers of local steps, several in one transaction, with a savepoint for each.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+
+use super::task::Task;
+use crate::id::Direction;
+use crate::message::{Answer, Fault};
+use crate::port::{Commit, CommitError, RunIn};
+use crate::runtime::participant::{Answered, Handlers};
+
+/// The code of all local steps, over whatever store.
+#[async_trait]
+pub(in crate::runtime::orchestrator) trait LocalSteps: Send + Sync {
+    /// Whether there is a handler for a command of this type.
+    fn knows(&self, command_type: &str, direction: Direction) -> bool;
+
+    /// Runs the handlers of several tasks in one transaction. `decide` makes commits of their answers, which are stored
+    /// with what the handlers wrote, all or none. Says of each task what became of it.
+    async fn run(&self, tasks: &[Task], decide: &mut Decide<'_>) -> Result<Vec<Became>, CommitError>;
+}
+
+/// Makes a commit of the answer to the task at this place, if its work is to stand.
+pub(super) type Decide<'a> = dyn FnMut(usize, &Answer) -> Option<Commit> + Send + 'a;
+
+/// What became of a task.
+#[derive(Clone)]
+pub(in crate::runtime::orchestrator) enum Became {
+    /// Its work and its saga's move are stored.
+    Stored,
+    /// Nothing of its work is stored, and this is to be its answer.
+    Answered(Answer),
+    /// It was rolled back, or not even run, because the handler of another one broke off.
+    Untouched,
+}
+
+/// The handlers of a service that works in the transactions of a store.
+pub(in crate::runtime::orchestrator) struct Handling<S: RunIn> {
+    pub(in crate::runtime::orchestrator) store: Arc<S>,
+    pub(in crate::runtime::orchestrator) handlers: Handlers<S::Tx>,
+}
+
+/// How a handler broke off. Its transaction can no longer be used.
+struct Broken(Fault);
+
+#[async_trait]
+impl<S: RunIn> LocalSteps for Handling<S> {
+    fn knows(&self, command_type: &str, direction: Direction) -> bool {
+        match direction {
+            Direction::Do => self.handlers.work.contains_key(command_type),
+            Direction::Undo => self.handlers.undos.contains_key(command_type),
+            Direction::Close => true,
+        }
+    }
+
+    async fn run(&self, tasks: &[Task], decide: &mut Decide<'_>) -> Result<Vec<Became>, CommitError> {
+        let mut tx = self.store.begin_work().await?;
+        let (mut became, mut commits) = (Vec::with_capacity(tasks.len()), Vec::new());
+        for (place, task) in tasks.iter().enumerate() {
+            // A savepoint is a round trip, and a task that is alone has its transaction to roll back.
+            if tasks.len() > 1 {
+                self.store.savepoint(&mut tx).await?;
+            }
+            let answer = match self.answer(task, &mut tx).await {
+                Ok(answer) => answer,
+                Err(Broken(fault)) => return Ok(broken(place, tasks.len(), fault)),
+            };
+            match decide(place, &answer) {
+                Some(commit) => {
+                    commits.push(commit);
+                    became.push(Became::Stored);
+                }
+                None => {
+                    if tasks.len() > 1 {
+                        self.store.rollback(&mut tx).await?;
+                    }
+                    became.push(Became::Answered(answer));
+                }
+            }
+        }
+        if !commits.is_empty() {
+            self.store.finish(tx, &commits).await?;
+        }
+        Ok(became)
+    }
+}
+
+impl<S: RunIn> Handling<S> {
+    async fn answer(&self, task: &Task, tx: &mut S::Tx) -> Result<Answer, Broken> {
+        let answered = match (task.direction, &task.did) {
+            (Direction::Do, _) => match self.handlers.work.get(task.command_type.as_str()) {
+                None => Err(missing(task)),
+                Some(work) => watched(work(&task.body, tx)).await?.map(|answered| match answered {
+                    Answered::Done(reply) => Answer::Done(reply),
+                    Answered::Refused(why) => Answer::Refused(why),
+                }),
+            },
+            (Direction::Undo, Some(did)) => match self.handlers.undos.get(task.command_type.as_str()) {
+                None => Err(missing(task)),
+                Some(undo) => watched(undo(&task.body, did, tx)).await?.map(|()| Answer::Undone),
+            },
+            // It was awaited until now, so it was not done, and it never will be.
+            (Direction::Undo, None) => Ok(Answer::Undone),
+            (Direction::Close, _) => Ok(Answer::Closed),
+        };
+        Ok(answered.unwrap_or_else(Answer::Fault))
+    }
+}
+
+fn missing(task: &Task) -> Fault {
+    Fault::permanent(format!("there is no local handler for {}", task.command_type))
+}
+
+/// What became of tasks of which the handler of one broke off, so that the transaction is rolled back.
+fn broken(place: usize, tasks: usize, fault: Fault) -> Vec<Became> {
+    let mut became = vec![Became::Untouched; tasks];
+    became[place] = Became::Answered(Answer::Fault(fault));
+    became
+}
+
+/// Awaits a handler, within its time, and catches its panic.
+async fn watched<T>(
+    handler: impl Future<Output = Result<T, Fault>> + Send,
+) -> Result<Result<T, Fault>, Broken> {
+    match tokio::time::timeout(HANDLER_TIMEOUT, AssertUnwindSafe(handler).catch_unwind()).await {
+        Ok(Ok(answered)) => Ok(answered),
+        Ok(Err(_)) => Err(Broken(Fault::temporary("the handler panicked"))),
+        Err(_) => Err(Broken(Fault::temporary(format!("the handler took longer than {HANDLER_TIMEOUT:?}")))),
+    }
+}
+
+/// As for participants' handlers; longer work is a step of its own.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);

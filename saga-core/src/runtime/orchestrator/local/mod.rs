@@ -1,0 +1,227 @@
+//! Local steps: work in the orchestrator's own database, in the transaction that stores the saga's transition.
+//!
+//! What a saga awaits is read off the saga itself, which is the fence here: effect and transition are one commit, so a
+//! step that is awaited was not done, and one that is not awaited needs no work. Whoever commits a transition says
+//! which saga it was; if that is lost, or the process dies, the step's timer has the saga moved, and so looked at, again.
+
+mod handling;
+mod task;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::sync::{Mutex, mpsc};
+use tracing::warn;
+
+use handling::Became;
+pub(super) use handling::{Handling, LocalSteps};
+use task::Task;
+pub(super) use task::{is_local, missing};
+
+use super::arrival::{Arrival, EventArrival, Source};
+use super::fold::{self, Folding};
+use super::outcome::Waiting;
+use super::registry::Registry;
+use crate::definition::Plan;
+use crate::id::{Destination, SagaId};
+use crate::machine::{Event, Instance};
+use crate::message::{Answer, Fault};
+use crate::policy::Backoff;
+use crate::port::{CommitError, IdSource, Store, Stored};
+use crate::runtime::crew::Crew;
+use crate::runtime::lifecycle::Stopping;
+use crate::runtime::relay::RelayHandle;
+
+/// Where sagas go that may await local work. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct LocalWork(Option<mpsc::Sender<SagaId>>);
+
+impl LocalWork {
+    /// Work for whoever reads the other end.
+    pub(super) fn channel() -> (Self, mpsc::Receiver<SagaId>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (LocalWork(Some(sender)), receiver)
+    }
+
+    /// Has a saga looked at, if it may await local work. If too many wait, its timer has it looked at later.
+    pub(super) fn look_at(&self, saga: SagaId, plan: Option<&Arc<Plan>>) {
+        if let (Some(sender), Some(plan)) = (&self.0, plan)
+            && plan.steps().iter().any(is_local)
+        {
+            let _ = sender.try_send(saga);
+        }
+    }
+}
+
+/// Does what sagas await of their own orchestrator. Each clone works on its own.
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub(super) steps: Arc<dyn LocalSteps>,
+    /// How many sagas may share a transaction.
+    pub(super) steps_per_transaction: usize,
+    pub(super) crew: Arc<Crew>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) registry: Registry,
+    pub(super) replies: Destination,
+    pub(super) ids: Arc<dyn IdSource>,
+    pub(super) relay: RelayHandle,
+    pub(super) waiting: Waiting,
+    /// Weak, so that the batch loop ends when the orchestrator and all feeds are done.
+    pub(super) inbox: mpsc::WeakSender<Arrival>,
+    pub(super) stopping: Stopping,
+}
+
+/// A saga that awaits local work.
+struct Awaiting<'a> {
+    plan: &'a Plan,
+    instance: Instance,
+    /// The saga once its work is stored.
+    moved: Option<Instance>,
+}
+
+impl Worker {
+    /// Works until the orchestrator stops; then finishes what it has begun.
+    pub(super) async fn run(mut self, sagas: Arc<Mutex<mpsc::Receiver<SagaId>>>) {
+        let mut batch = Vec::new();
+        loop {
+            let is_gathered = tokio::select! {
+                biased;
+                () = self.stopping.stopped() => false,
+                gathered = self.crew.gather(&sagas, &mut batch, self.steps_per_transaction) => gathered,
+            };
+            if !is_gathered {
+                return;
+            }
+            batch.sort_unstable();
+            batch.dedup();
+            self.look_after(std::mem::take(&mut batch)).await;
+            self.crew.done();
+        }
+    }
+
+    /// Does all local work that these sagas await. Sagas that others move at the same time are looked at again, and so
+    /// are those of which nobody knows whether they were moved; if that does not help, one by one.
+    async fn look_after(&mut self, mut sagas: Vec<SagaId>) {
+        let mut failures = 0;
+        while !sagas.is_empty() && failures < FAILURES_MAX {
+            let error = match self.look(&sagas).await {
+                Ok(more) => {
+                    sagas = more;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let is_conflict = matches!(error, CommitError::Conflict);
+            if sagas.len() > 1 && (!is_conflict || failures == CONFLICTS_MAX) {
+                return self.look_after_each(sagas).await;
+            }
+            match is_conflict {
+                true => counter!("saga_local_conflicts_total").increment(1),
+                false => warn!(%error, "failed to do a local step, trying again"),
+            }
+            failures += 1;
+            if self.stopping.pause(self.stopping.delay(TRY_AGAIN, failures)).await {
+                return;
+            }
+        }
+    }
+
+    async fn look_after_each(&mut self, sagas: Vec<SagaId>) {
+        for saga in sagas {
+            Box::pin(self.look_after(vec![saga])).await;
+        }
+    }
+
+    /// Does the first work that each of these sagas awaits, in one transaction. Returns the sagas that await more.
+    async fn look(&self, sagas: &[SagaId]) -> Result<Vec<SagaId>, CommitError> {
+        let loaded = self.store.load(sagas).await?;
+        let with = Folding { now: loaded.now, replies: &self.replies, ids: &*self.ids };
+        let awaiting = loaded.sagas.into_iter().filter_map(|stored| self.awaiting(stored));
+        let (mut awaiting, tasks): (Vec<_>, Vec<_>) = awaiting.unzip();
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut decide = |place: usize, answer: &Answer| match answer {
+            Answer::Done(_) | Answer::Undone => {
+                let Awaiting { plan, instance, moved } = &mut awaiting[place];
+                let event = [tasks[place].replied(answer.clone())];
+                let (commit, after, _) = fold::fold(&with, plan, instance.clone(), event.iter());
+                *moved = Some(after);
+                commit
+            }
+            Answer::Refused(_) | Answer::Closed | Answer::Running | Answer::Fault(_) => None,
+        };
+        let became = match self.steps.run(&tasks, &mut decide).await {
+            Ok(became) => became,
+            // The handler's own constraints refused at the commit, perhaps in passing.
+            Err(error) if tasks.len() == 1 && is_final(&error) => {
+                vec![Became::Answered(Answer::Fault(Fault::temporary(error)))]
+            }
+            Err(error) => return Err(error),
+        };
+        let mut more = Vec::new();
+        for ((saga, task), became) in awaiting.into_iter().zip(&tasks).zip(became) {
+            more.extend(self.settle(saga, task, became).await);
+        }
+        Ok(more)
+    }
+
+    /// A saga's first local work, if it awaits any.
+    fn awaiting(&self, stored: Stored) -> Option<(Awaiting<'_>, Task)> {
+        // What cannot be read is parked by whoever decides the saga's next event.
+        let instance = Instance::decode(stored).ok()?;
+        let plan = self.registry.plan(&instance.definition)?;
+        let task = Task::of(plan, &instance)?;
+        Some((Awaiting { plan, instance, moved: None }, task))
+    }
+
+    /// Tells of what became of a saga's work. Returns the saga if it awaits more.
+    async fn settle(&self, saga: Awaiting<'_>, task: &Task, became: Became) -> Option<SagaId> {
+        let Awaiting { plan, instance, moved } = saga;
+        match (became, moved) {
+            (Became::Stored, Some(moved)) => {
+                counter!("saga_transitions_total").increment(1);
+                self.relay.wake();
+                self.waiting.tell(&moved);
+                Task::of(plan, &moved).map(|_| moved.id)
+            }
+            (Became::Stored, None) | (Became::Untouched, _) => Some(instance.id),
+            (Became::Answered(answer), _) => {
+                self.pass_on(instance.id, task.replied(answer)).await;
+                None
+            }
+        }
+    }
+
+    /// Hands an answer to the batch loop. If it is lost, the step's timer has the handler run again.
+    async fn pass_on(&self, saga: SagaId, event: Event) {
+        if let Some(inbox) = self.inbox.upgrade() {
+            let arrival = EventArrival { saga, event, source: Source::Timer };
+            drop(inbox.send(Arrival::Event(arrival)).await);
+        }
+    }
+}
+
+/// Whether a transaction would be refused again.
+fn is_final(error: &CommitError) -> bool {
+    !matches!(error, CommitError::Conflict) && !error.is_temporary()
+}
+
+/// How many transactions run at the same time. Each needs a connection for as long as its handlers run.
+pub(super) const WORKERS: usize = 8;
+
+/// Half of the subtransactions that Postgres keeps in fast memory for a transaction.
+pub(super) const STEPS_MAX: usize = 32;
+
+/// Sagas that wait to be looked at. More are found again by their timers.
+const WAITING_MAX: usize = 10_000;
+
+/// How often a saga is tried that others move at the same time, before its timer has it tried again.
+const FAILURES_MAX: u32 = 20;
+
+/// How often sagas lose a race together before each is tried alone.
+const CONFLICTS_MAX: u32 = 2;
+
+/// After a lost race almost at once; while the store is away, up to a second.
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_secs(1));
