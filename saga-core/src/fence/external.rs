@@ -215,6 +215,8 @@ mod tests {
         let done = Says::Record(Compensated, Answer::Undone);
         let expected = [close(), begun(), done, undone(), undone(), undone()];
         assert_row(Undo, &Progress::Undone(Recorded::Reply(reply("r"))), expected);
+        let expected = [close(), begun(), with_reply(), undone(), undone(), undone()];
+        assert_row(Undo, &Progress::Undone(Recorded::Reply(reply("another"))), expected);
     }
 
     #[test]
