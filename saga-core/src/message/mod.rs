@@ -5,7 +5,6 @@
 
 mod answer;
 mod command;
-mod end_notice;
 mod envelope;
 mod least;
 mod payload;
@@ -15,11 +14,10 @@ mod wire;
 pub(crate) use answer::shortened;
 pub use answer::{Answer, FAULT_BYTES_MAX, Fault, FaultKind};
 pub use command::{Command, Local, Participant, Undoes};
-pub use end_notice::EndNotice;
 pub use envelope::{Envelope, Headers};
 pub use payload::{Payload, PayloadError};
 pub use trace::TraceParent;
 pub(crate) use wire::Incoming;
 pub use wire::{
-    COMMAND_VALID, CommandMessage, DecodeError, NotificationMessage, ReleaseMessage, ReplyMessage,
+    COMMAND_VALID, CommandMessage, DecodeError, EndNotice, NotificationMessage, ReleaseMessage, ReplyMessage,
 };

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::wire::{KIND_END_NOTICE, Reader, WIRE_VERSION, header};
-use super::{DecodeError, Envelope, Headers};
+use super::reader::{DecodeError, Reader};
+use super::{KIND_END_NOTICE, WIRE_VERSION, header};
 use crate::id::{Destination, MessageId, SagaId};
+use crate::message::{Envelope, Headers};
 
 /// Says that sagas have ended, to a participant that may have rows of them.
 ///
