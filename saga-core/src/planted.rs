@@ -68,6 +68,16 @@ mod gallery {
         /// An undo is sent to another participant than its command.
         UndoSentElsewhere,
 
+        // A saga that is a step of another one.
+        /// It completes when it is through, and does not wait for its parent.
+        ChildEndsAlone,
+        /// It is answered that it is taken back, and stays as it is.
+        TakenBackInWords,
+        /// It leaves the store as soon as others do.
+        ChildRetiredEarly,
+        /// A release is acked although its saga cannot be read.
+        ReleaseDropped,
+
         // The fence's table.
         /// A command that was done is run again.
         NoFence,
@@ -123,7 +133,7 @@ mod gallery {
 
     impl Bug {
         /// Every bug.
-        pub const ALL: [Bug; 36] = [
+        pub const ALL: [Bug; 40] = [
             Bug::TimeoutIsRefusal,
             Bug::FaultIsRefusal,
             Bug::LateDoneAccepted,
@@ -138,6 +148,10 @@ mod gallery {
             Bug::ForwardWhileBack,
             Bug::CompletedEarly,
             Bug::UndoSentElsewhere,
+            Bug::ChildEndsAlone,
+            Bug::TakenBackInWords,
+            Bug::ChildRetiredEarly,
+            Bug::ReleaseDropped,
             Bug::NoFence,
             Bug::NoTombstone,
             Bug::ProbeForClose,

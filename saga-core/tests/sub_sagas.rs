@@ -9,9 +9,11 @@ use std::time::Duration;
 use saga_core::id::{CommandType, Destination, Direction, MessageId, SagaId, StepName};
 use saga_core::machine::Status;
 use saga_core::memory::{MemoryFence, MemoryStore, MemoryTransport, MemoryTx};
-use saga_core::message::{CommandMessage, Fault, Payload, ReplyMessage, TraceParent};
+use saga_core::message::{CommandMessage, Fault, Payload, ReleaseMessage, ReplyMessage, TraceParent};
 use saga_core::policy::{Retry, Timestamp};
-use saga_core::port::{Fence, SagaDetails, SubscribeOptions, Transport};
+use saga_core::port::{
+    Change, Commit, Fence, JournalEntry, SagaDetails, Store, SubscribeOptions, Subscription, Transport,
+};
 use saga_core::runtime::{
     Handle, Handled, OperateError, Orchestrator, OrchestratorError, Participating, Reply, SagaOutcome, Undo,
     participant, service,
@@ -168,6 +170,7 @@ struct World {
     transport: Arc<MemoryTransport>,
     orders: Orchestrator<MemoryStore>,
     shipping: Orchestrator<MemoryStore>,
+    deliveries: Arc<MemoryStore>,
     fence: Arc<MemoryFence<u32>>,
     _carrier: Participating<MemoryFence<u32>>,
 }
@@ -178,12 +181,12 @@ impl World {
         let fence = Arc::new(MemoryFence::<u32>::default());
         let trucks = service::<Carrier, _, _>(Trucks).handle::<Book>().undo::<Book, Unbook>().handle::<Pay>();
         let carrier = participant(trucks, fence.clone(), transport.clone()).start().await.unwrap();
-        let builder = |replies: &str| {
-            Orchestrator::builder(Arc::new(MemoryStore::default()), transport.clone(), replies)
-        };
-        let orders = builder("orders.replies").register(&order()).start().await.unwrap();
-        let shipping = builder("shipping.replies").register_sub_saga(&delivery()).start().await.unwrap();
-        World { transport, orders, shipping, fence, _carrier: carrier }
+        let builder = |store, replies: &str| Orchestrator::builder(store, transport.clone(), replies);
+        let orders = builder(Arc::default(), "orders.replies").register(&order()).start().await.unwrap();
+        let deliveries = Arc::new(MemoryStore::default());
+        let shipping = builder(deliveries.clone(), "shipping.replies").register_sub_saga(&delivery());
+        let shipping = shipping.start().await.unwrap();
+        World { transport, orders, shipping, deliveries, fence, _carrier: carrier }
     }
 
     async fn booked(&self) -> u32 {
@@ -201,6 +204,36 @@ impl World {
         }
     }
 
+    async fn read(&self, source: &Destination) -> Box<dyn Subscription> {
+        self.transport.declare(std::slice::from_ref(source)).await.unwrap();
+        let options = SubscribeOptions { source: source.clone(), group: "test".into(), in_flight_max: 1 };
+        self.transport.subscribe(options).await.unwrap()
+    }
+
+    /// Stores a saga as a build would that is newer than this one.
+    async fn rewrite(&self, saga: &SagaDetails) {
+        let SagaDetails { summary, stored, .. } = saga;
+        let version = summary.version + 1;
+        let entry = JournalEntry {
+            version,
+            event: "{}".into(),
+            now: Timestamp::default(),
+            decision: "as it was".into(),
+        };
+        let commit = Commit {
+            id: stored.id,
+            change: Change::Move { expected: summary.version },
+            status: stored.status,
+            state: r#"{"v":4711}"#.into(),
+            data: stored.data.clone(),
+            parked: None,
+            journal: vec![entry],
+            outbox: Vec::new(),
+            timers: Vec::new(),
+        };
+        self.deliveries.commit(&[commit], Duration::ZERO).await.remove(0).unwrap();
+    }
+
     /// Sends what a parent would send of the step `delivery`, and returns the answer.
     async fn ask(
         &self,
@@ -214,9 +247,7 @@ impl World {
         let command_type = CommandType::new(command_type).unwrap();
         let trace = TraceParent::of_message(saga, MessageId::command(saga, &step, direction));
         let not_after = Timestamp::from_micros(not_after);
-        let options = SubscribeOptions { source: reply_to.clone(), group: "test".into(), in_flight_max: 1 };
-        self.transport.declare(std::slice::from_ref(&reply_to)).await.unwrap();
-        let mut replies = self.transport.subscribe(options).await.unwrap();
+        let mut replies = self.read(&reply_to).await;
         let message = CommandMessage {
             saga,
             step,
@@ -345,6 +376,23 @@ async fn a_child_that_is_taken_back_before_it_begins_never_does() {
     assert_eq!(world.ask(Direction::Do, "delivery", parcel(3), LATER).await.answer.name(), "closed");
     let tombstone = world.delivery(Status::Compensated).await;
     assert_eq!((tombstone.journal.len(), world.booked().await), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_is_kept_as_a_dead_letter_if_its_saga_cannot_be_read() {
+    let world = World::start().await;
+    world.ask(Direction::Do, "delivery", parcel(3), LATER).await;
+    let through = world.delivery(Status::Provisional).await;
+    world.rewrite(&through).await;
+    let shipping = Destination::new("shipping").unwrap();
+    let (saga, step) = through.summary.parent.unwrap();
+    let trace = TraceParent::of_message(saga, MessageId::release(saga, &step));
+    let release = ReleaseMessage { saga, step, trace }.encode(shipping.clone());
+    world.transport.publish(std::slice::from_ref(&release)).await.remove(0).unwrap();
+    let dead = world.read(&shipping.dead_letters()).await.receive(1).await.unwrap().remove(0);
+    assert_eq!(dead.envelope.id, release.id);
+    let parked = world.delivery(Status::Parked).await;
+    assert!(parked.summary.parked.is_some_and(|why| why.contains("format 4711")));
 }
 
 #[tokio::test(start_paused = true)]

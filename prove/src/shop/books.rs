@@ -42,6 +42,20 @@ impl Books {
         }
     }
 
+    /// Parts with something at once.
+    pub(crate) fn spend(&mut self, order: u64, what: &'static str, count: u32) {
+        self.hold(order, what, count);
+        self.part_with(order, what);
+    }
+
+    /// Gets back what was spent on an order.
+    pub(crate) fn get_back(&mut self, order: u64, what: &'static str) {
+        match self.gone.remove(&(order, what)) {
+            Some(count) => self.free += count,
+            None => self.mistaken(format!("{what} of order {order} got back, and not gone")),
+        }
+    }
+
     fn mistaken(&mut self, what: String) {
         self.mistake.get_or_insert(what);
     }

@@ -54,8 +54,18 @@ commands! {
     CheckFraud: Payment, "payment.check.v1", ();
     /// Takes the money.
     CapturePayment: Payment, "payment.capture.v1", ();
+    /// Puts what is to be delivered into a parcel.
+    PackParcel: Inventory, "inventory.pack.v1", u32;
+    /// Puts it back.
+    UnpackParcel: Inventory, "inventory.unpack.v1", ();
+    /// Pays the courier.
+    PayCourier: Payment, "payment.courier.v1", u32;
+    /// Has the courier pay back.
+    RefundCourier: Payment, "payment.refund.v1", ();
 }
 
 impl Undoes<ReserveStock> for ReleaseStock {}
 impl Undoes<BookCourier> for CancelCourier {}
 impl Undoes<AuthorizePayment> for VoidPayment {}
+impl Undoes<PackParcel> for UnpackParcel {}
+impl Undoes<PayCourier> for RefundCourier {}

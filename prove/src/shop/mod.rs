@@ -1,26 +1,50 @@
-//! A shop whose orders have every kind of step: one that can be undone, two of these in parallel, a check, a pivot
-//! that is closed when its outcome stays unknown, and a step that succeeds in the end.
+//! A shop with two sagas. Its orders have steps that can be undone, one alone and two in parallel, a check, a pivot
+//! that is closed when its outcome stays unknown, and a step that succeeds in the end. Its large orders run a saga for
+//! each parcel.
 
 mod books;
+mod bulk;
 mod contract;
 mod saga;
 mod services;
 
-use saga_core::DefinitionError;
+use saga_core::{DefinitionError, Saga};
 use saga_testkit::simulate::{Simulation, simulate};
+use saga_testkit::suite::Dice;
 
 use books::Books;
+use bulk::{PlaceBulkOrder, delivery, place_bulk_order};
 use saga::{PlaceOrder, place_order};
 
-/// The shop with everything that can go wrong.
+/// The shop with everything that can go wrong: its sagas by turns.
 pub(crate) fn simulation() -> Result<Simulation<PlaceOrder>, DefinitionError> {
-    let order = |dice: &mut saga_testkit::suite::Dice| {
-        let order = dice.roll(usize::MAX) as u64;
-        PlaceOrder { order, amount: 1 + dice.roll(AMOUNT_MAX) as u32 }
+    let order = |dice: &mut Dice| PlaceOrder { order: any(dice), amount: amount(dice) };
+    Ok(in_shop(simulate(&place_order()?, order)).by_turns(bulk_orders()?))
+}
+
+/// Large orders, whose parcels are delivered by sagas of their own.
+fn bulk_orders() -> Result<Simulation<PlaceBulkOrder>, DefinitionError> {
+    let order = |dice: &mut Dice| {
+        let parcels = dice.roll(PARCELS_MAX + 1) as u64;
+        PlaceBulkOrder { order: any(dice), amount: amount(dice), parcels }
     };
-    let simulation = simulate(&place_order()?, order);
-    Ok(simulation.participant(services::inventory()).participant(services::payment()))
+    Ok(in_shop(simulate(&place_bulk_order()?, order).sub_saga(&delivery()?)))
+}
+
+fn in_shop<S: Saga>(simulation: Simulation<S>) -> Simulation<S> {
+    simulation.participant(services::inventory()).participant(services::payment())
+}
+
+fn any(dice: &mut Dice) -> u64 {
+    dice.roll(usize::MAX) as u64
+}
+
+fn amount(dice: &mut Dice) -> u32 {
+    1 + dice.roll(AMOUNT_MAX) as u32
 }
 
 /// Amounts decide what is refused: about half of the orders are not.
 const AMOUNT_MAX: usize = 13;
+
+/// One more than are under way at once.
+const PARCELS_MAX: usize = 3;

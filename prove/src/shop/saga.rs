@@ -37,10 +37,10 @@ pub(crate) fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
 }
 
 macro_rules! steps {
-    ($($command:ident $retry:expr;)+) => {
+    ($saga:ident: $($command:ident $retry:expr;)+) => {
         $(
-            impl Step<PlaceOrder> for $command {
-                fn command(saga: &PlaceOrder) -> Self {
+            impl Step<$saga> for $command {
+                fn command(saga: &$saga) -> Self {
                     $command { order: saga.order, amount: saga.amount }
                 }
 
@@ -53,6 +53,7 @@ macro_rules! steps {
 }
 
 steps! {
+    PlaceOrder:
     ReserveStock quick();
     AuthorizePayment quick();
     BookCourier quick();
@@ -62,12 +63,12 @@ steps! {
 }
 
 macro_rules! undos {
-    ($($command:ident by $undo:ident;)+) => {
+    ($saga:ident: $($command:ident by $undo:ident;)+) => {
         $(
-            impl Compensate<PlaceOrder> for $command {
+            impl Compensate<$saga> for $command {
                 type Undo = $undo;
 
-                fn undo(saga: &PlaceOrder, did: Outcome<u32>) -> $undo {
+                fn undo(saga: &$saga, did: Outcome<u32>) -> $undo {
                     let amount = match did {
                         Outcome::Done(amount) => amount,
                         Outcome::Unknown => saga.amount,
@@ -84,6 +85,7 @@ macro_rules! undos {
 }
 
 undos! {
+    PlaceOrder:
     ReserveStock by ReleaseStock;
     AuthorizePayment by VoidPayment;
     BookCourier by CancelCourier;
@@ -92,8 +94,10 @@ undos! {
 impl NothingToUndo<PlaceOrder> for CheckFraud {}
 impl Retriable<PlaceOrder> for ShipOrder {}
 
+pub(super) use {steps, undos};
+
 /// Three attempts within two seconds, so that a run sees them spent.
-fn quick() -> Retry {
+pub(super) fn quick() -> Retry {
     let pause = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
     Retry::default().attempts(3).timeout(Duration::from_millis(400)).backoff(pause)
 }

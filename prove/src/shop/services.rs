@@ -7,8 +7,8 @@ use saga_testkit::simulate::Simulated;
 
 use super::Books;
 use super::contract::{
-    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, Inventory, Payment,
-    ReleaseStock, ReserveStock, ShipOrder, VoidPayment,
+    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, Inventory, PackParcel,
+    PayCourier, Payment, RefundCourier, ReleaseStock, ReserveStock, ShipOrder, UnpackParcel, VoidPayment,
 };
 
 type Tx = MemoryTx<Books>;
@@ -28,6 +28,8 @@ pub(crate) fn inventory() -> Simulated<Inventory, saga_testkit::simulate::Troubl
             .handle::<ShipOrder>()
             .undo::<ReserveStock, ReleaseStock>()
             .undo::<BookCourier, CancelCourier>()
+            .handle::<PackParcel>()
+            .undo::<PackParcel, UnpackParcel>()
     });
     simulated.always("its books balance", Books::balance).finally("nothing is held", Books::nothing_is_held)
 }
@@ -40,6 +42,8 @@ pub(crate) fn payment() -> Simulated<Payment, saga_testkit::simulate::Troubled<B
             .handle::<CheckFraud>()
             .handle::<CapturePayment>()
             .undo::<AuthorizePayment, VoidPayment>()
+            .handle::<PayCourier>()
+            .undo::<PayCourier, RefundCourier>()
     });
     simulated.always("its books balance", Books::balance).finally("nothing is held", Books::nothing_is_held)
 }
@@ -85,6 +89,34 @@ impl Handle<ShipOrder, Tx> for Warehouse {
     }
 }
 
+impl Handle<PackParcel, Tx> for Warehouse {
+    async fn handle(&self, PackParcel { order, amount }: PackParcel, tx: &mut Tx) -> Handled<PackParcel> {
+        tx.data_mut().spend(order, ITEMS, amount);
+        unless(amount % 7 == 5, "too large for a parcel", amount)
+    }
+}
+
+impl Undo<PackParcel, UnpackParcel, Tx> for Warehouse {
+    async fn undo(&self, command: UnpackParcel, _did: u32, tx: &mut Tx) -> Result<(), Fault> {
+        tx.data_mut().get_back(command.order, ITEMS);
+        Ok(())
+    }
+}
+
+impl Handle<PayCourier, Tx> for Bank {
+    async fn handle(&self, PayCourier { order, amount }: PayCourier, tx: &mut Tx) -> Handled<PayCourier> {
+        tx.data_mut().spend(order, FEE, amount);
+        unless(amount % 7 == 6, "the courier takes no money", amount)
+    }
+}
+
+impl Undo<PayCourier, RefundCourier, Tx> for Bank {
+    async fn undo(&self, command: RefundCourier, _did: u32, tx: &mut Tx) -> Result<(), Fault> {
+        tx.data_mut().get_back(command.order, FEE);
+        Ok(())
+    }
+}
+
 impl Handle<AuthorizePayment, Tx> for Bank {
     async fn handle(&self, command: AuthorizePayment, tx: &mut Tx) -> Handled<AuthorizePayment> {
         let AuthorizePayment { order, amount } = command;
@@ -124,3 +156,4 @@ const OPENING: u32 = 10_000;
 const ITEMS: &str = "items";
 const COURIER: &str = "courier";
 const MONEY: &str = "money";
+const FEE: &str = "the courier's fee";

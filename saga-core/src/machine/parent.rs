@@ -31,7 +31,10 @@ impl Instance {
     pub fn answer(&self, direction: Direction) -> Answer {
         match (&self.state, direction) {
             (State::Running(_) | State::Compensating(_) | State::Parked(_), _) => Answer::Running,
-            (State::Provisional(_), Direction::Undo) => Answer::Running,
+            (State::Provisional(_), Direction::Undo) => {
+                planted!(TakenBackInWords: return Answer::Undone);
+                Answer::Running
+            }
             (State::Provisional(_) | State::Completed(_), Direction::Do | Direction::Close) => {
                 Answer::Done(self.data.clone())
             }
@@ -71,6 +74,7 @@ impl Turn<'_> {
                 Err(Ignored::AskedAgain.into())
             }
             (Direction::Undo, Some(Direction::Do | Direction::Close) | None) => {
+                planted!(TakenBackInWords: return Err(Ignored::AskedAgain.into()));
                 (parent.asks, parent.attempt) = (Some(direction), attempt);
                 parent.reply_to = reply_to.clone();
                 Ok(())
@@ -96,6 +100,7 @@ impl Turn<'_> {
 
     /// Where a saga stands when every step is done.
     pub(super) fn through(&self) -> Next {
+        planted!(ChildEndsAlone: return Next::Completed);
         match self.parent.as_ref().and_then(|parent| parent.asks) {
             Some(_) => Next::Provisional,
             None => Next::Completed,

@@ -41,7 +41,8 @@ impl Tables {
         }
         let count = ended.len();
         if retiring.archive {
-            self.archive.extend(ended);
+            // One that had left before was begun again only to say that it is not there.
+            ended.into_iter().for_each(|(id, saga)| drop(self.archive.entry(id).or_insert(saga)));
         }
         count
     }

@@ -26,6 +26,7 @@ impl Retiring {
     /// How long ago a saga ended, at least, that was run as a step of another one: its row stands for a fence row, and
     /// so outlives every copy of the command that began it, twice over like a fence row does.
     pub fn children_ended_for(&self) -> Duration {
+        planted!(ChildRetiredEarly: return self.ended_for);
         self.ended_for.max(COMMAND_VALID * 2)
     }
 }

@@ -47,11 +47,21 @@ pub enum Seen {
     FenceForgotten,
     /// A command came when its date had passed, and was not run.
     ExpiredRefused,
+    /// A saga that ran as a step completed, after its parent had.
+    ChildCompleted,
+    /// A saga that was through as a step was taken back by its parent.
+    ChildTakenBack,
+    /// A saga that ran as a step compensated itself.
+    ChildRefused,
+    /// A saga that was to run as a step was taken back before it began.
+    ChildNeverBegun,
+    /// A saga that runs as a step was asked again, and answered from memory.
+    ChildAnsweredAgain,
 }
 
 impl Seen {
     /// Everything that is counted.
-    pub const ALL: [Seen; 21] = [
+    pub const ALL: [Seen; 26] = [
         Seen::Completed,
         Seen::Compensated,
         Seen::Released,
@@ -73,6 +83,11 @@ impl Seen {
         Seen::Retired,
         Seen::FenceForgotten,
         Seen::ExpiredRefused,
+        Seen::ChildCompleted,
+        Seen::ChildTakenBack,
+        Seen::ChildRefused,
+        Seen::ChildNeverBegun,
+        Seen::ChildAnsweredAgain,
     ];
 
     /// Its name in reports.
@@ -99,6 +114,11 @@ impl Seen {
             Seen::Retired => "retired",
             Seen::FenceForgotten => "fence_forgotten",
             Seen::ExpiredRefused => "expired_refused",
+            Seen::ChildCompleted => "child_completed",
+            Seen::ChildTakenBack => "child_taken_back",
+            Seen::ChildRefused => "child_refused",
+            Seen::ChildNeverBegun => "child_never_begun",
+            Seen::ChildAnsweredAgain => "child_answered_again",
         }
     }
 }

@@ -98,6 +98,7 @@ mod handlers;
 mod participants;
 mod planted;
 mod process;
+mod registered;
 mod report;
 mod schedule;
 mod script;
@@ -112,7 +113,7 @@ mod world;
 use std::ops::Range;
 use std::sync::Arc;
 
-use saga_core::{Definition, Participant, Saga};
+use saga_core::{Definition, Participant, Saga, SubSaga};
 
 pub use counters::{Counters, Seen};
 pub use fault::Fault;
@@ -120,6 +121,9 @@ pub use gateway::Gateway;
 pub use handlers::{Troubled, Troubles};
 use participants::Blueprint;
 pub use participants::Simulated;
+use registered::Registered;
+use seeds::Turn;
+
 pub use planted::Bug;
 pub use report::{Report, Violation};
 
@@ -131,24 +135,27 @@ pub fn simulate<S: Saga>(
     begin: impl Fn(&mut Dice) -> S + Send + Sync + 'static,
 ) -> Simulation<S> {
     Simulation {
-        definition: definition.clone(),
+        registered: Registered::of(definition),
         begin: Box::new(begin),
         participants: Vec::new(),
         without: Vec::new(),
         bug: None,
         seeds: 0..1000,
+        turns: Vec::new(),
     }
 }
 
 /// A simulation that is being put together.
 #[must_use = "a simulation does nothing until it is run"]
 pub struct Simulation<S> {
-    definition: Definition<S>,
+    registered: Registered,
     begin: Box<dyn Fn(&mut Dice) -> S + Send + Sync>,
     participants: Vec<Arc<dyn Blueprint>>,
     without: Vec<Fault>,
     bug: Option<Bug>,
     seeds: Range<u64>,
+    /// Those that are run by turns with this one.
+    turns: Vec<Box<dyn Turn>>,
 }
 
 impl<S: Saga> Simulation<S> {
@@ -160,6 +167,18 @@ impl<S: Saga> Simulation<S> {
         D: Clone + Send + Sync + 'static,
     {
         self.participants.push(Arc::new(participant));
+        self
+    }
+
+    /// Adds a saga that others run as a step.
+    pub fn sub_saga<T: SubSaga>(mut self, definition: &Definition<T>) -> Self {
+        self.registered.sub_saga(definition);
+        self
+    }
+
+    /// Runs another simulation by turns with this one, which says which seeds are run, and which bug is planted.
+    pub fn by_turns<T: Saga>(mut self, other: Simulation<T>) -> Self {
+        self.turns.push(Box::new(other));
         self
     }
 

@@ -10,23 +10,22 @@ use saga_core::port::{History, Outbox, SagaDetails, Store, Transport};
 use saga_core::replay::Recording;
 use tokio::time::{Instant, sleep};
 
-use super::Simulation;
 use super::stage::Stage;
 use super::world::{Ended, World};
+use super::{Bug, Simulation};
 
 /// Runs the simulation once, with the chance of `seed`.
-pub(super) fn run<S: Saga>(simulation: &Simulation<S>, seed: u64, is_told: bool) -> Ended {
+pub(super) fn run<S: Saga>(simulation: &Simulation<S>, seed: u64, bug: Option<Bug>, is_told: bool) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match runtime {
-        Ok(runtime) => runtime.block_on(schedule(simulation, seed, is_told)),
+        Ok(runtime) => runtime.block_on(schedule(simulation, seed, bug, is_told)),
         Err(error) => panic!("tokio could not be started: {error}"),
     }
 }
 
-async fn schedule<S: Saga>(simulation: &Simulation<S>, seed: u64, is_told: bool) -> Ended {
-    let plan = simulation.definition.plan().clone();
-    let world = World::new(seed, plan, simulation, is_told);
-    let stage = Stage::set_up(&world, &simulation.definition, &simulation.participants);
+async fn schedule<S: Saga>(simulation: &Simulation<S>, seed: u64, bug: Option<Bug>, is_told: bool) -> Ended {
+    let world = World::new(seed, simulation, bug, is_told);
+    let stage = Stage::set_up(&world, simulation);
     let callers = simulation.call(&stage);
     for task in [tokio::spawn(stage.clone().operate()), tokio::spawn(stage.clone().litter())] {
         drop(task);
@@ -115,15 +114,23 @@ impl<S: Saga> Stage<S> {
 
     /// Every saga is retired, and weeks later every fence row of it is deleted.
     async fn everything_is_forgotten(&self) {
-        let sagas = self.world.witness(|witness, _| witness.sagas());
-        let retired = async || self.store.load(&sagas).await.is_ok_and(|loaded| loaded.sagas.is_empty());
-        self.within("S12: ended sagas are not retired", retired).await;
-        self.everything_is_sent().await;
+        self.everything_is_retired(false).await;
         self.weeks_pass();
+        if self.world.witness(|witness, _| witness.has_children()) {
+            self.everything_is_retired(true).await;
+            self.weeks_pass();
+        }
         // A new process looks at once.
         self.replace_workers();
         let forgotten = async || self.world.witness(|witness, _| witness.unforgotten()).is_empty();
         self.within("S12: fence rows of ended sagas are not deleted", forgotten).await;
+    }
+
+    async fn everything_is_retired(&self, with_children: bool) {
+        let sagas = self.world.witness(|witness, _| witness.kept(with_children));
+        let retired = async || self.store.load(&sagas).await.is_ok_and(|loaded| loaded.sagas.is_empty());
+        self.within("S12: ended sagas are not retired", retired).await;
+        self.everything_is_sent().await;
     }
 
     async fn within(&self, otherwise: &str, is_so: impl AsyncFn() -> bool) {
@@ -140,6 +147,7 @@ impl<S: Saga> Stage<S> {
         for saga in self.world.witness(|witness, _| witness.sagas()) {
             self.world.witness(|witness, _| witness.check_end(saga));
             match self.store.show(saga).await {
+                Ok(Some(_)) if self.world.witness(|witness, _| witness.is_tombstone(saga)) => {}
                 Ok(Some(details)) => self.check_details(&details),
                 Ok(None) | Err(_) => self.world.violation(format!("S1: {saga} is gone")),
             }
@@ -182,10 +190,14 @@ impl<S: Saga> Stage<S> {
 
     /// S17: the journal begins with what the saga was given, and leads to its state.
     fn replayed(&self, details: &SagaDetails) -> Result<(), String> {
-        let recording = Recording::of(self.definition.plan(), details).map_err(|error| error.to_string())?;
+        let plan = self.world.witness(|witness, _| witness.plan(details.stored.id).cloned());
+        let plan = plan.ok_or("nobody knows its definition")?;
+        let recording = Recording::of(&plan, details).map_err(|error| error.to_string())?;
         let given = self.world.witness(|witness, _| witness.input(details.stored.id));
         match recording.journal.first().map(|line| &line.event) {
-            Some(Event::Started { data }) if given.as_ref() == Some(data) => Ok(()),
+            Some(Event::Started { data } | Event::StartedBy { data, .. }) if given.as_ref() == Some(data) => {
+                Ok(())
+            }
             first => Err(format!("its journal begins with {first:?}")),
         }
     }

@@ -143,7 +143,7 @@ impl<S: Saga> Stage<S> {
     /// A reply for a saga that nobody started.
     fn stray_reply(&self, replies: &Destination) -> Envelope {
         let saga = SagaId::from_uuid(Uuid::from_u128(self.world.id()));
-        let step = self.definition.plan().steps()[0].name.clone();
+        let step = self.registered.plans()[0].steps()[0].name.clone();
         let trace = TraceParent::of_message(saga, MessageId::command(saga, &step, Direction::Do));
         let answer = Answer::Done(Payload::default());
         ReplyMessage { saga, step, direction: Direction::Do, attempt: 1, answer, trace }

@@ -8,7 +8,18 @@ use saga_core::Saga;
 
 use super::report::{Report, Violation};
 use super::world::Ended;
-use super::{Simulation, schedule};
+use super::{Bug, Simulation, schedule};
+
+/// A simulation whose turn it is, with its saga's type erased.
+pub(super) trait Turn: Send + Sync {
+    fn turn(&self, seed: u64, bug: Option<Bug>, is_told: bool) -> Ended;
+}
+
+impl<S: Saga> Turn for Simulation<S> {
+    fn turn(&self, seed: u64, bug: Option<Bug>, is_told: bool) -> Ended {
+        schedule::run(self, seed, bug, is_told)
+    }
+}
 
 impl<S: Saga> Simulation<S> {
     /// Runs every seed, and ends soon after the first that breaks a promise.
@@ -35,9 +46,17 @@ impl<S: Saga> Simulation<S> {
         report
     }
 
+    fn run_one(&self, seed: u64, is_told: bool) -> Ended {
+        let turn = (seed % (1 + self.turns.len() as u64)) as usize;
+        match turn.checked_sub(1) {
+            None => self.turn(seed, self.bug, is_told),
+            Some(other) => self.turns[other].turn(seed, self.bug, is_told),
+        }
+    }
+
     /// A run line by line. If it is another one when it is repeated, up to where the two part.
     fn told(&self, seed: u64) -> Vec<String> {
-        let (mut told, again) = (schedule::run(self, seed, true).told, schedule::run(self, seed, true).told);
+        let (mut told, again) = (self.run_one(seed, true).told, self.run_one(seed, true).told);
         if let Some(parting) = told.iter().zip(&again).position(|(line, other)| line != other) {
             told.truncate(parting + 1);
             told.push(format!("{}   <- when it is repeated", again[parting]));
@@ -61,9 +80,9 @@ impl Queue {
             if seed >= simulation.seeds.end {
                 return;
             }
-            let ended = schedule::run(simulation, seed, false);
+            let ended = simulation.run_one(seed, false);
             let is_repeated = seed - simulation.seeds.start < REPEATED_MAX;
-            let again = is_repeated.then(|| schedule::run(simulation, seed, false));
+            let again = is_repeated.then(|| simulation.run_one(seed, false));
             let runs = self.note(seed, ended, again.map(|again| again.digest));
             if !go_on(runs) {
                 self.is_over.store(true, Relaxed);

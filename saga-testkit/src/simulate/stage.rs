@@ -1,17 +1,20 @@
 //! One run's processes: two orchestrators and two of each participant, each started again when it has died.
 
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use saga_core::Saga;
 use saga_core::memory::{MemoryStore, MemoryTransport};
 use saga_core::runtime::{Orchestrator, Retention};
-use saga_core::{Definition, Saga};
 
+use super::Simulation;
 use super::clock::JumpingClock;
 use super::fault::Fault;
 use super::faulty::Faulty;
-use super::participants::{Blueprint, Running, STOP_GRACE, Site};
+use super::participants::{Running, STOP_GRACE, Site};
 use super::process::Process;
+use super::registered::Registered;
 use super::world::World;
 
 pub(super) type Ports = Faulty<MemoryStore>;
@@ -19,7 +22,7 @@ pub(super) type Ports = Faulty<MemoryStore>;
 /// Everything of one run.
 pub(super) struct Stage<S> {
     pub(super) world: Arc<World>,
-    pub(super) definition: Definition<S>,
+    pub(super) registered: Registered,
     pub(super) store: MemoryStore,
     pub(super) clock: Arc<JumpingClock>,
     pub(super) broker: MemoryTransport,
@@ -27,6 +30,7 @@ pub(super) struct Stage<S> {
     pub(super) orchestrators: Vec<Arc<Post<Orchestrator<Ports>>>>,
     /// Processes of participants.
     pub(super) workers: Vec<Arc<Post<Box<dyn Running>>>>,
+    saga: PhantomData<fn() -> S>,
 }
 
 /// A place at which one process runs at a time.
@@ -56,17 +60,15 @@ impl<R> Post<R> {
 }
 
 impl<S: Saga> Stage<S> {
-    pub(super) fn set_up(
-        world: &Arc<World>,
-        definition: &Definition<S>,
-        participants: &[Arc<dyn Blueprint>],
-    ) -> Arc<Self> {
+    pub(super) fn set_up(world: &Arc<World>, simulation: &Simulation<S>) -> Arc<Self> {
         let clock = clock(world);
-        let sites = participants.iter().map(|participant| participant.clone().build(self::clock(world)));
+        let sites =
+            simulation.participants.iter().map(|participant| participant.clone().build(self::clock(world)));
         let sites: Vec<_> = sites.collect();
         let stage = Arc::new(Stage {
             world: world.clone(),
-            definition: definition.clone(),
+            registered: simulation.registered.clone(),
+            saga: PhantomData,
             store: MemoryStore::new(clock.clone()),
             clock,
             broker: MemoryTransport::default(),
@@ -102,7 +104,7 @@ impl<S: Saga> Stage<S> {
     async fn start_orchestrator(&self, process: &Arc<Process>) -> Option<Orchestrator<Ports>> {
         let store = Arc::new(Faulty::new(self.store.clone(), process));
         let transport = Arc::new(Faulty::new(self.broker.connect(), process));
-        let builder = Orchestrator::builder(store, transport, REPLIES).register(&self.definition);
+        let builder = self.registered.tell(Orchestrator::builder(store, transport, REPLIES));
         builder.retention(Retention::after(RETIRED_AFTER)).ids(process.clone()).start().await.ok()
     }
 

@@ -27,6 +27,7 @@ impl Store for Faulty<MemoryStore> {
     async fn load(&self, sagas: &[SagaId]) -> Result<Loaded, StoreError> {
         self.process.loaded();
         let mut loaded = self.call("load", self.inner.load(sagas)).await?;
+        self.process.world.witness(|witness, _| witness.time_is(loaded.now));
         for saga in &mut loaded.sagas {
             if self.strikes(Fault::Unreadable) {
                 saga.state = rewritten(&saga.state, READABLE, UNREADABLE);
@@ -120,6 +121,16 @@ impl Faulty<MemoryStore> {
         }
     }
 
+    /// Shows the witness which sagas are gone.
+    async fn show_retired(&self) {
+        let known = self.process.world.witness(|witness, _| witness.sagas());
+        let Ok(Loaded { now, sagas }) = self.inner.load(&known).await else { return };
+        let is_gone = |id: &&SagaId| !sagas.iter().any(|saga| saga.id == **id);
+        self.process.world.witness(|witness, _| {
+            known.iter().filter(is_gone).for_each(|id| witness.retired(*id, now));
+        });
+    }
+
     fn failed(&self, batch: &[Commit], error: impl Fn(&str) -> StoreError) -> Results {
         let why = "the connection is gone";
         self.process.note(format_args!("commits {} sagas: {}", batch.len(), error(why)));
@@ -141,6 +152,7 @@ impl Retire for Faulty<MemoryStore> {
         if retired > 0 {
             self.process.note(format_args!("retires {retired} sagas"));
             self.process.world.count(Seen::Retired);
+            self.show_retired().await;
         }
         Ok(retired)
     }

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use saga_core::definition::Plan;
 use saga_core::id::MessageId;
 
 use super::Simulation;
@@ -45,20 +44,25 @@ pub(super) struct Ended {
 }
 
 impl World {
-    pub(super) fn new<S>(seed: u64, plan: Arc<Plan>, simulation: &Simulation<S>, is_told: bool) -> Arc<Self> {
+    pub(super) fn new<S>(
+        seed: u64,
+        simulation: &Simulation<S>,
+        bug: Option<Bug>,
+        is_told: bool,
+    ) -> Arc<Self> {
         let mut dice = Dice::new(seed);
         let rates = Rates::draw(&mut dice, &simulation.without);
         Arc::new(World(Mutex::new(Inner {
             dice,
             rates,
             calm: false,
-            bug: simulation.bug,
+            bug,
             poison: seed,
             calls: 0,
             ids: 0,
             trace: Trace::new(is_told),
             counters: Counters::default(),
-            witness: Witness::new(plan),
+            witness: Witness::new(simulation.registered.plans()),
             charges: BTreeMap::new(),
         })))
     }

@@ -145,11 +145,15 @@ impl Work {
         arrivals: Vec<EventArrival>,
         error: StateError,
     ) {
-        let (operators, others): (Vec<_>, Vec<_>) =
-            arrivals.into_iter().partition(|arrival| matches!(arrival.source, Source::Operator(_)));
+        // What nobody says again is not taken: operators are told, and a release is dead-lettered.
+        let is_said_once = |arrival: &EventArrival| {
+            matches!(arrival.source, Source::Operator(_)) || matches!(arrival.event, Event::Released)
+        };
+        planted!(ReleaseDropped: let is_said_once = |arrival: &EventArrival| matches!(arrival.source, Source::Operator(_)));
+        let (once, others): (Vec<_>, Vec<_>) = arrivals.into_iter().partition(is_said_once);
         let why = error.to_string();
-        let unreadable = |operator| (operator, Verdict::Wrong(OperateError::Unreadable(error.clone())));
-        self.unmoved.extend(operators.into_iter().map(unreadable));
+        let unreadable = |arrival| (arrival, Verdict::Wrong(OperateError::Unreadable(error.clone())));
+        self.unmoved.extend(once.into_iter().map(unreadable));
         let taken = others.into_iter().map(|arrival| (arrival, Verdict::Taken(Status::Parked)));
         if before.status == Status::Parked || before.status.is_terminal() {
             return self.unmoved.extend(taken);

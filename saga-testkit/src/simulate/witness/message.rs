@@ -4,7 +4,9 @@ use std::fmt;
 
 use saga_core::id::{Direction, SagaId, StepName};
 use saga_core::machine::{self, Applied, Event, Ignored, Instance};
-use saga_core::message::{Answer, CommandMessage, EndNotice, Envelope, NotificationMessage, ReplyMessage};
+use saga_core::message::{
+    Answer, CommandMessage, EndNotice, Envelope, NotificationMessage, ReleaseMessage, ReplyMessage,
+};
 use saga_core::port::Settlement;
 
 use super::Witness;
@@ -31,6 +33,11 @@ pub(in crate::simulate) enum Said {
         saga: SagaId,
         step: StepName,
     },
+    /// That a saga has completed, to the one that its step runs.
+    Release {
+        saga: SagaId,
+        step: StepName,
+    },
     /// That sagas have ended: the first of them.
     End {
         saga: SagaId,
@@ -46,6 +53,9 @@ impl Said {
         }
         if let Ok(NotificationMessage { saga, step, .. }) = NotificationMessage::decode(envelope) {
             return Said::Notification { saga, step };
+        }
+        if let Ok(ReleaseMessage { saga, step, .. }) = ReleaseMessage::decode(envelope) {
+            return Said::Release { saga, step };
         }
         if let Ok(notice) = EndNotice::decode(envelope) {
             return Said::End { saga: notice.sagas()[0] };
@@ -63,7 +73,8 @@ impl Said {
     /// Whether somebody in the simulation reads such messages.
     pub(super) const fn has_reader(&self) -> bool {
         match self {
-            Said::Command { .. } | Said::Reply { .. } | Said::End { .. } | Said::Nonsense => true,
+            Said::Command { .. } | Said::Reply { .. } | Said::Release { .. } => true,
+            Said::End { .. } | Said::Nonsense => true,
             Said::Notification { .. } => false,
         }
     }
@@ -79,6 +90,7 @@ impl fmt::Display for Said {
                 write!(f, "{answer} to {direction} {step} of {saga}, attempt {attempt}")
             }
             Said::Notification { saga, step } => write!(f, "notification {step} of {saga}"),
+            Said::Release { saga, step } => write!(f, "release of {step} of {saga}"),
             Said::End { saga } => write!(f, "the end of {saga} and others"),
             Said::Nonsense => write!(f, "nonsense"),
         }
@@ -100,6 +112,10 @@ impl Witness {
                 self.faulted.insert((*saga, step.clone(), *direction, *attempt));
             }
             _ if self.committed.contains(&said) => {}
+            // A saga that is asked again answers from memory.
+            Said::Reply { saga, step, answer, .. } if self.may_be_answered(*saga, step, answer) => {
+                counters.count(Seen::ChildAnsweredAgain);
+            }
             _ => self.violation(format!("S9: {said} is published and not committed")),
         }
     }
@@ -133,7 +149,10 @@ impl Witness {
     ) {
         match settlement {
             Settlement::Release => {}
-            Settlement::DeadLetter { .. } => counters.count(Seen::DeadLettered),
+            Settlement::DeadLetter { .. } => {
+                counters.count(Seen::DeadLettered);
+                self.given_up(&Said::of(envelope));
+            }
             Settlement::Ack => {
                 if let Some(why) = self.why_not_acked(envelope, counters) {
                     self.violation(format!("S14: {} is acked, and {why}", Said::of(envelope)));
@@ -144,10 +163,16 @@ impl Witness {
 
     fn why_not_acked(&self, envelope: &Envelope, counters: &mut Counters) -> Option<&'static str> {
         if let Ok(command) = CommandMessage::decode(envelope) {
-            let CommandMessage { saga, step, direction, attempt, .. } = command;
+            let CommandMessage { saga, step, direction, attempt, not_after, .. } = command;
+            if self.step(saga, &step).is_some_and(|step| step.sub_saga().is_some()) {
+                return self.why_not_asked(saga, &step, direction, not_after);
+            }
             let is_answered = self.faulted.contains(&(saga, step.clone(), direction, attempt))
                 || self.is_answered(saga, step, direction, attempt);
             return (!is_answered).then_some("nothing was answered");
+        }
+        if let Ok(ReleaseMessage { saga, step, .. }) = ReleaseMessage::decode(envelope) {
+            return self.why_not_released(saga, &step);
         }
         if let Ok(notice) = EndNotice::decode(envelope) {
             return self.why_notice_not_acked(envelope, &notice);
@@ -182,7 +207,7 @@ impl Witness {
         let was_accepted = seen.accepted.contains(&(step.clone(), direction));
         let event = Event::Replied { step, direction, attempt, answer };
         let instance = Instance::decode(seen.stored.clone()).ok()?;
-        let again = machine::apply(&self.plan, &instance, &event, instance.began);
+        let again = machine::apply(self.plan(saga)?, &instance, &event, instance.began);
         if is_done
             && !was_accepted
             && matches!(again, Ok(Applied::Ignored(Ignored::NotAwaited | Ignored::Ended)))

@@ -2,6 +2,7 @@
 //!
 //! It keeps books of its own, so that it does not have to believe what it watches.
 
+mod family;
 mod forgetting;
 mod message;
 mod relay;
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use saga_core::definition::Plan;
+use saga_core::definition::{DefinitionRef, Plan};
 use saga_core::fence::{FenceKey, FenceState};
 use saga_core::id::{Direction, ParticipantName, SagaId, StepName, Version};
 use saga_core::machine::{Status, Stored};
@@ -24,13 +25,21 @@ pub(super) use message::Said;
 
 /// What the witness knows.
 pub(super) struct Witness {
-    plan: Arc<Plan>,
+    plans: BTreeMap<DefinitionRef, Arc<Plan>>,
     sagas: BTreeMap<SagaId, Saga>,
     fences: BTreeMap<FenceKey, FenceState>,
     /// The rows of `fences` that were deleted.
     forgotten: BTreeSet<FenceKey>,
     /// When a participant last noted the end of a saga, by its own clock.
     ends: BTreeMap<(ParticipantName, SagaId), Timestamp>,
+    /// Sagas that have left the store.
+    retired: BTreeSet<SagaId>,
+    /// Those of them that were begun once more, only to say that they are not there: what they run as may not be done.
+    tombstones: BTreeSet<SagaId>,
+    /// Sagas that are through, and are never told that their parent has completed.
+    unreleased: BTreeSet<SagaId>,
+    /// The store's time, as it was last told.
+    now: Timestamp,
     rows: BTreeMap<RowId, Row>,
     /// Messages that are committed in some outbox.
     committed: BTreeSet<Said>,
@@ -50,6 +59,14 @@ type Asked = (SagaId, StepName, Direction, u32);
 /// A saga as its commits say it stands.
 struct Saga {
     stored: Stored,
+    /// The saga that it is a step of, and that step.
+    parent: Option<(SagaId, StepName)>,
+    /// Its status when it was not parked last.
+    unparked: Status,
+    /// Whether it came through, as a step of another saga.
+    was_through: bool,
+    /// When it moved last, by the store's clock.
+    moved: Timestamp,
     /// Its data at the beginning.
     input: Bytes,
     /// Whether it was ever parked.
@@ -68,13 +85,17 @@ struct Row {
 }
 
 impl Witness {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
+    pub(super) fn new(plans: &[Arc<Plan>]) -> Self {
         Witness {
-            plan,
+            plans: plans.iter().map(|plan| (plan.reference().clone(), plan.clone())).collect(),
             sagas: BTreeMap::new(),
             fences: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             ends: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            tombstones: BTreeSet::new(),
+            unreleased: BTreeSet::new(),
+            now: Timestamp::default(),
             rows: BTreeMap::new(),
             committed: BTreeSet::new(),
             taken: BTreeMap::new(),
@@ -98,6 +119,15 @@ impl Witness {
     /// The sagas that were started, in the order of their ids.
     pub(super) fn sagas(&self) -> Vec<SagaId> {
         self.sagas.keys().copied().collect()
+    }
+
+    pub(super) fn time_is(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// The plan that a saga has.
+    pub(super) fn plan(&self, saga: SagaId) -> Option<&Arc<Plan>> {
+        self.plans.get(&self.sagas.get(&saga)?.stored.definition)
     }
 
     pub(super) fn status(&self, saga: SagaId) -> Option<Status> {
@@ -127,6 +157,7 @@ impl Witness {
     /// The sagas that have not ended, parked ones included.
     pub(super) fn unfinished(&self) -> Vec<(SagaId, Status)> {
         let unfinished = self.sagas.iter().filter(|(_, saga)| !saga.stored.status.is_terminal());
+        let unfinished = unfinished.filter(|(id, _)| !self.unreleased.contains(id));
         unfinished.map(|(id, saga)| (*id, saga.stored.status)).collect()
     }
 }

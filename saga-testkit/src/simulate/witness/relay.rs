@@ -44,7 +44,9 @@ impl Witness {
 
     pub(in crate::simulate) fn set_aside(&mut self, rows: &[(RowId, String)]) {
         for (id, _) in rows {
-            self.rows.remove(id);
+            if let Some(Row { said, .. }) = self.rows.remove(id) {
+                self.given_up(&said);
+            }
         }
     }
 

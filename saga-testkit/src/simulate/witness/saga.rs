@@ -7,6 +7,7 @@ use saga_core::fence::FenceState;
 use saga_core::id::{Direction, SagaId, StepName};
 use saga_core::machine::{Event, Status, Stored};
 use saga_core::message::{Answer, CommandMessage};
+use saga_core::policy::Timestamp;
 use saga_core::port::{Change, Commit, JournalEntry, TimerDue};
 
 use super::{Saga, Witness};
@@ -15,18 +16,22 @@ use crate::simulate::counters::{Counters, Seen};
 impl Witness {
     /// A commit was stored.
     pub(in crate::simulate) fn committed(&mut self, process: &str, commit: &Commit, counters: &mut Counters) {
+        for row in &commit.outbox {
+            self.inserted(process, row);
+        }
+        if self.retired.contains(&commit.id) && matches!(commit.change, Change::Start(_)) {
+            return self.begun_again(commit);
+        }
         let before = self.follow(commit);
         for entry in &commit.journal {
             self.journalled(commit.id, entry);
         }
-        for row in &commit.outbox {
-            self.inserted(process, row);
-            // The others are notifications, of which nothing comes back.
-            if let Ok(command) = CommandMessage::decode(&row.envelope) {
-                self.sent(commit, &command);
-            }
+        // The others are answers, releases, and notifications, of which nothing comes back.
+        for command in commit.outbox.iter().filter_map(|row| CommandMessage::decode(&row.envelope).ok()) {
+            self.sent(commit, &command);
         }
         self.check_end(commit.id);
+        self.check_family(commit, counters);
         count(before, commit, counters);
     }
 
@@ -36,7 +41,7 @@ impl Witness {
         let version = match &commit.change {
             Change::Start(start) => {
                 let definition = start.definition.clone();
-                self.sagas.insert(commit.id, Saga::new(stored(commit, definition)));
+                self.sagas.insert(commit.id, Saga::new(stored(commit, definition), start.parent.clone()));
                 0
             }
             Change::Move { expected } | Change::Upgrade { expected, .. } => *expected,
@@ -52,15 +57,21 @@ impl Witness {
             let version = version + commit.journal.len() as u64;
             saga.stored = Stored { version, ..stored(commit, definition) };
             saga.was_parked |= commit.status == Status::Parked;
+            saga.was_through |= commit.status == Status::Provisional;
+            if commit.status != Status::Parked {
+                saga.unparked = commit.status;
+            }
+            saga.moved = commit.journal.last().map_or(saga.moved, |entry| entry.now);
         }
         before.map(|(_, status)| status)
     }
 
     /// S10: an accepted answer answers a command that was sent, once, and is true.
     fn journalled(&mut self, id: SagaId, entry: &JournalEntry) {
-        let Ok(Event::Replied { step, direction, attempt, answer }) = serde_json::from_slice(&entry.event)
-        else {
-            return;
+        let (step, direction, attempt, answer) = match serde_json::from_slice(&entry.event) {
+            Ok(Event::Replied { step, direction, attempt, answer }) => (step, direction, attempt, answer),
+            Ok(Event::Asked { direction, .. }) => return self.check_asked(id, direction),
+            Ok(_) | Err(_) => return,
         };
         // An event that only parks its saga is not accepted: it comes again once the saga is released.
         let Some(saga) = self.sagas.get_mut(&id).filter(|_| !entry.decision.starts_with("parked")) else {
@@ -108,7 +119,9 @@ impl Witness {
             Direction::Do if goes_back && is_first => {
                 self.violation(format!("S5: {step} of {id} is sent, and an undo was sent before"));
             }
-            Direction::Undo if matches!(commit.status, Status::Running | Status::Completed) => {
+            Direction::Undo
+                if matches!(commit.status, Status::Running | Status::Provisional | Status::Completed) =>
+            {
                 self.violation(format!("S5: {step} of {id} is undone, and the saga goes forward"));
             }
             Direction::Undo if is_first => self.check_order(*id, step),
@@ -117,7 +130,7 @@ impl Witness {
     }
 
     fn check_order(&mut self, id: SagaId, undone: &StepName) {
-        let plan = self.plan.clone();
+        let Some(plan) = self.plan(id).cloned() else { return };
         let group = |step| {
             let place = plan.position_of(step)?;
             plan.groups().iter().position(|group| group.contains(&place))
@@ -139,16 +152,15 @@ impl Witness {
     pub(in crate::simulate) fn check_end(&mut self, id: SagaId) {
         let Some(status) = self.status(id) else { return };
         let mut steps = self.sent_steps(id);
-        if status == Status::Completed {
-            steps.extend(
-                self.plan.steps().iter().filter(|step| must_be_sent(step)).map(|step| step.name.clone()),
-            );
+        if matches!(status, Status::Provisional | Status::Completed) {
+            let all = self.plan(id).into_iter().flat_map(|plan| plan.steps());
+            steps.extend(all.filter(|step| must_be_sent(step)).map(|step| step.name.clone()));
         }
         for step in steps {
             let why = match status {
-                Status::Completed => self.why_not_done(id, &step),
+                Status::Provisional | Status::Completed => self.why_not_done(id, &step),
                 Status::Compensated => self.why_unsettled(id, &step),
-                Status::Running | Status::Compensating | Status::Provisional | Status::Parked => None,
+                Status::Running | Status::Compensating | Status::Parked => None,
             };
             if let Some(why) = why {
                 self.violation(format!("S4: {id} is {}, and {step} {why}", status.as_str()));
@@ -177,9 +189,13 @@ impl Witness {
 }
 
 impl Saga {
-    fn new(stored: Stored) -> Self {
+    fn new(stored: Stored, parent: Option<(SagaId, StepName)>) -> Self {
         Saga {
             input: stored.data.clone(),
+            parent,
+            unparked: stored.status,
+            was_through: false,
+            moved: Timestamp::default(),
             stored,
             was_parked: false,
             sent: BTreeMap::new(),

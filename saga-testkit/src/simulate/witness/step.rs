@@ -8,7 +8,7 @@ use saga_core::id::{Direction, MessageId, SagaId, StepName};
 use saga_core::message::{Answer, ReplyMessage};
 use saga_core::port::FenceWrite;
 
-use super::Witness;
+use super::{Saga, Witness};
 use crate::simulate::counters::{Counters, Seen};
 
 impl Witness {
@@ -53,10 +53,14 @@ impl Witness {
         }
     }
 
-    /// What a step's participant says of it.
-    pub(super) fn fence(&self, saga: SagaId, step: &StepName) -> Option<&FenceState> {
-        let participant = self.step(step)?.command()?.participant.clone();
-        self.fences.get(&FenceKey { participant, saga, step: step.clone() })
+    /// What a step's participant says of it, or the saga that it runs.
+    pub(super) fn fence(&self, saga: SagaId, step: &StepName) -> Option<FenceState> {
+        let plan = self.step(saga, step)?;
+        if plan.sub_saga().is_some() {
+            return self.child(saga, step).map(Saga::row);
+        }
+        let participant = plan.command()?.participant.clone();
+        self.fences.get(&FenceKey { participant, saga, step: step.clone() }).cloned()
     }
 
     /// S4: a charge stands if its step is done, and only then.
@@ -76,13 +80,15 @@ impl Witness {
     }
 
     /// The plan of a step, or of the step that this is an item's part of.
-    fn step(&self, step: &StepName) -> Option<&StepPlan> {
-        Some(&self.plan.steps()[self.plan.position_of(step)?])
+    pub(super) fn step(&self, saga: SagaId, step: &StepName) -> Option<&StepPlan> {
+        let plan = self.plan(saga)?;
+        Some(&plan.steps()[plan.position_of(step)?])
     }
 
     /// Why a step that was sent is not settled, in a saga that goes back: it stands, or may still come to stand.
     pub(super) fn why_unsettled(&self, saga: SagaId, step: &StepName) -> Option<&'static str> {
-        let leaves_nothing = self.step(step).is_some_and(|step| matches!(step.role, Role::NothingToUndo));
+        let leaves_nothing =
+            self.step(saga, step).is_some_and(|step| matches!(step.role, Role::NothingToUndo));
         match self.fence(saga, step) {
             Some(FenceState::Refused(_) | FenceState::Compensated | FenceState::Closed) => None,
             Some(FenceState::Applied(_)) if leaves_nothing => None,
