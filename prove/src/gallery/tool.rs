@@ -150,7 +150,7 @@ pub(crate) fn broken(report: &Report) -> Option<String> {
 }
 
 /// The tests that run whole runtimes, all of them in memory.
-const SUITES: [&str; 5] = ["memory_transport", "order_saga", "poison", "model", "external"];
+const SUITES: [&str; 6] = ["memory_transport", "order_saga", "poison", "model", "external", "sub_sagas"];
 
 /// In seconds, for tests: they take at most three, and those in which a bug hangs cost it all.
 const TESTED_WITHIN: &str = "20";

@@ -42,7 +42,9 @@ impl Tables {
         let count = ended.len();
         if retiring.archive {
             // One that had left before was begun again only to say that it is not there.
-            ended.into_iter().for_each(|(id, saga)| drop(self.archive.entry(id).or_insert(saga)));
+            for (id, saga) in ended {
+                self.archive.entry(id).or_insert(saga);
+            }
         }
         count
     }
