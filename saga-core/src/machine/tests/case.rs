@@ -11,7 +11,7 @@ use super::contract::Approval;
 use crate::definition::{Definition, Plan, Saga, ScriptError};
 use crate::id::{Destination, Direction, MessageId, SagaId, StepName};
 use crate::machine::{
-    Applied, Decision, Effect, Event, Ignored, Instance, Parent, Resolution, State, Status, Stored,
+    Applied, Decision, Effect, Event, Ignored, Instance, Parent, Resolution, Status, Stored,
     Transition, TransitionError, apply, start, start_by,
 };
 use crate::message::{Answer, Fault, Payload, TraceParent};
@@ -150,10 +150,8 @@ impl Case {
 
     /// Why the saga is parked.
     pub(super) fn reason(&self) -> &str {
-        match &self.saga.state {
-            State::Parked(parked) => &parked.reason,
-            other => panic!("not parked: {other:?}"),
-        }
+        let state = &self.saga.state;
+        state.parked().unwrap_or_else(|| panic!("not parked: {state:?}"))
     }
 
     /// What `step` awaits, and which attempt.
@@ -237,11 +235,7 @@ impl Case {
 /// What a store holds of a saga.
 pub(super) fn stored(saga: &Instance) -> Stored {
     let Instance { id, definition, version, state, data, .. } = saga.clone();
-    let parked = match &state {
-        State::Parked(parked) => Some(parked.reason.clone()),
-        State::Running(_) | State::Compensating(_) | State::Provisional(_) => None,
-        State::Completed(_) | State::Compensated(_) => None,
-    };
+    let parked = state.parked().map(str::to_owned);
     let (status, data, state) = (state.status(), data.as_bytes().clone(), saga.encode_state());
     Stored { id, definition, version, status, state, data, parked }
 }
