@@ -67,6 +67,8 @@ mod gallery {
         CompletedEarly,
         /// An undo is sent to another participant than its command.
         UndoSentElsewhere,
+        /// A saga moves to a newer version that is another where it has been.
+        UpgradedPastChange,
 
         // A saga that is a step of another one.
         /// It completes when it is through, and does not wait for its parent.
@@ -133,7 +135,7 @@ mod gallery {
 
     impl Bug {
         /// Every bug.
-        pub const ALL: [Bug; 40] = [
+        pub const ALL: [Bug; 41] = [
             Bug::TimeoutIsRefusal,
             Bug::FaultIsRefusal,
             Bug::LateDoneAccepted,
@@ -148,6 +150,7 @@ mod gallery {
             Bug::ForwardWhileBack,
             Bug::CompletedEarly,
             Bug::UndoSentElsewhere,
+            Bug::UpgradedPastChange,
             Bug::ChildEndsAlone,
             Bug::TakenBackInWords,
             Bug::ChildRetiredEarly,

@@ -570,6 +570,47 @@ fn sub_sagas() -> Result<(), DefinitionError> {
 }
 
 #[test]
+fn a_saga_that_is_through_stays_with_its_version() -> Result<(), DefinitionError> {
+    struct Unpacking;
+    impl Pause<Delivery> for Unpacking {
+        const NAME: &'static str = "unpacking";
+
+        fn length(_: &Delivery) -> Duration {
+            Duration::from_secs(60)
+        }
+    }
+    let first = saga(1).step::<ReserveStock>().build()?;
+    let second = saga(2).step::<ReserveStock>().pause::<Unpacking>().upgrade_from(&first).build()?;
+
+    // It would be released with a step that it has never come to.
+    given_by_parent(&first, Delivery::default())
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect_through()
+        .expect_no_upgrade(&second, "every step is done")
+        .release()
+        .expect_completed();
+
+    // Before that it may move, and once it is taken back.
+    given_by_parent(&first, Delivery::default())
+        .upgrade(&second)
+        .expect::<ReserveStock>()
+        .reply(())
+        .pass_pause::<Unpacking>(Duration::from_secs(60))
+        .expect_through();
+    given_by_parent(&first, Delivery::default())
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect_through()
+        .take_back()
+        .upgrade(&second)
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
+    Ok(())
+}
+
+#[test]
 fn the_document_shows_what_stands_here() {
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/model.md")).unwrap();
     let here = without_spaces(include_str!("model.rs"));

@@ -31,3 +31,4 @@ pub(crate) use script::{At, Page};
 pub use signal::Signal;
 pub use step::{Compensate, NothingToUndo, Outcome, Retriable, Saga, Step};
 pub use sub_saga::{NotRun, Run, SubSaga, TakeBack};
+pub use upgrade::Parting;

@@ -124,7 +124,7 @@ impl Plan {
     }
 
     /// The older versions whose sagas may move to this one.
-    pub(crate) fn older(&self) -> impl Iterator<Item = &Arc<Plan>> {
+    pub fn older(&self) -> impl Iterator<Item = &Arc<Plan>> {
         self.upgrades.iter().map(|upgrade| &upgrade.from)
     }
 

@@ -6,6 +6,29 @@ use super::script::guarded;
 use super::{Plan, Saga, ScriptError};
 use crate::message::{Payload, PayloadError};
 
+/// Where a changed definition parts from what it was: the first group that is not the same.
+///
+/// Sagas that have come to it do not move to the changed one, and those that have not may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parting<'a> {
+    /// How many groups before it are the same.
+    pub group: usize,
+    /// What stands there in the older graph.
+    pub was: &'a str,
+    /// What stands there in the newer one; empty if nothing does.
+    pub is: &'a str,
+}
+
+impl<'a> Parting<'a> {
+    /// Compares two [graphs](Plan::graph). Nothing if the newer one only goes on behind the older one's end.
+    pub fn of(older: &'a str, newer: &'a str) -> Option<Self> {
+        let newer = newer.lines().chain(std::iter::repeat(""));
+        let mut groups = older.lines().zip(newer).enumerate();
+        let (group, (was, is)) = groups.find(|(_, (was, is))| was != is)?;
+        Some(Parting { group, was, is })
+    }
+}
+
 /// How sagas of an older version move to the one that offers this.
 pub(crate) struct Upgrade {
     pub(crate) from: Arc<Plan>,
