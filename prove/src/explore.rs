@@ -31,7 +31,7 @@ struct Subject {
 pub(crate) fn run(arguments: &ExploreArguments) -> anyhow::Result<()> {
     let began = now();
     let subjects: Vec<Subject> =
-        examples()?.into_iter().chain(shapes()).chain(families()).chain(pairs()).collect();
+        examples()?.into_iter().chain(shapes()).chain(families()).chain(upgrades()).chain(pairs()).collect();
     let mut proof = Proof::begin(arguments.json, subjects.len());
     subjects.into_iter().for_each(|subject| proof.explore(subject));
     let limit = Duration::from_secs(arguments.seconds.unwrap_or_default());
@@ -101,7 +101,7 @@ fn print(name: &str, report: &Report, took: Duration) {
 #[cfg(saga_planted)]
 pub(crate) fn first_violation() -> anyhow::Result<Option<String>> {
     let small = sequences().take(3).chain(groups().take(1)).chain(mixtures().map(Topology::of));
-    let subjects = small.map(|topology| alone(&topology, 0)).chain(examples()?);
+    let subjects = small.map(|topology| alone(&topology, 0)).chain(examples()?).chain(upgrades());
     let found = subjects.map(|subject| (subject.explored)()).find_map(|report| match report.violation {
         Some(violation) => Some(violation.what),
         None if report.stuck_states > 0 => Some("[stuck]".into()),
@@ -179,7 +179,7 @@ fn mixtures() -> impl Iterator<Item = Vec<Part>> {
 /// Sagas that run others, which may run others.
 fn families() -> impl Iterator<Item = Subject> {
     use Errand::{Checked, Nested, Short};
-    use Part::{Beside, Check, ClosedPivot, Run, Step, Then};
+    use Part::{Beside, Check, ClosedPivot, Run, RunEach, Step, Then};
     let shapes: [&[Part]; 7] = [
         &[Run(Short)],
         &[Run(Checked)],
@@ -189,7 +189,49 @@ fn families() -> impl Iterator<Item = Subject> {
         &[Run(Short), Run(Checked)],
         &[Beside(Short)],
     ];
-    shapes.into_iter().map(|parts| alone(&Topology::of(parts.iter().copied()), 0))
+    let shapes = shapes.into_iter().map(|parts| Topology::of(parts.iter().copied()));
+    let newer = [&[Run(Short), Check][..], &[Run(Checked), Check], &[Run(Nested)]];
+    let newer = newer.into_iter().map(|parts| Topology::of(parts.iter().copied()).with_newer_errands());
+    let each = Topology::of([RunEach(Short)]);
+    let each = Subject { name: format!("{each} (two)"), explored: explored(&each, Diary::of(2)) };
+    shapes.chain(newer).map(|topology| alone(&topology, 0)).chain([each])
+}
+
+/// Sagas that may move to a newer version at any moment.
+fn upgrades() -> Vec<Subject> {
+    use Part::{Check, ClosedPivot, Elsewhere, Gone, Group, Loop, Pause, Pivot, Run, Step, Then, Wait};
+    let changes: [(&[Part], &[Part]); 14] = [
+        (&[Step, Step], &[Step, Step, Step]),
+        (&[Step, Pivot], &[Step, Pivot, Then]),
+        (&[Step, Gone, Pivot, Then], &[Step, Check, Pivot, Then]),
+        (&[Step, Step, ClosedPivot, Then], &[Step, Gone, ClosedPivot, Then]),
+        (&[Step, Step, Pivot], &[Step, Elsewhere, Pivot]),
+        (&[Step, Step, ClosedPivot, Then], &[Step, ClosedPivot, Then, Then]),
+        (&[Step, ClosedPivot, Then, Then], &[Step, Step, ClosedPivot, Then]),
+        (&[Step, Check, Step], &[Step, Step, Check]),
+        (&[Step, Gone, Wait, ClosedPivot], &[Step, Step, Wait, ClosedPivot]),
+        (&[Step, Wait, Pivot], &[Step, Gone, Pivot]),
+        (&[Loop, Check], &[Loop, Step, Check]),
+        (&[Group(2), ClosedPivot], &[Group(2), Step, ClosedPivot]),
+        (&[Pause, Step, Pivot], &[Pause, Step, Pivot, Pause]),
+        (&[Run(Errand::Short), Check], &[Run(Errand::Short), Step]),
+    ];
+    let of = |parts: &[Part]| Topology::of(parts.iter().copied());
+    let mut subjects: Vec<Subject> =
+        changes.into_iter().map(|(older, newer)| upgrade(&of(older), &of(newer), 0)).collect();
+    let (older, newer) = (of(&[Step, Step, Check, Pivot]), of(&[Step, Step, Step, Pivot, Then]));
+    subjects.push(upgrade(&older, &newer.clone().with_deadline(), 0));
+    let (older, newer) = (older.with_conditions(), newer.with_conditions());
+    subjects.extend((0..15).map(|skips| upgrade(&older, &newer, skips)));
+    subjects
+}
+
+fn upgrade(older: &Topology, newer: &Topology, skips: u16) -> Subject {
+    let second = newer.upgrade_of::<5>(&older.definition::<5>());
+    let diary = Diary::of(ITEMS).skipping(skips);
+    let explorer = older.explorer::<5>().upgrade_to(&second).saga(&diary);
+    let name = named(&format!("{older}, later {newer}"), skips);
+    Subject { name, explored: Box::new(move || explorer.run()) }
 }
 
 /// Two sagas of one shape at once.
@@ -207,11 +249,17 @@ fn pairs() -> impl Iterator<Item = Subject> {
 }
 
 fn alone(topology: &Topology, skips: u16) -> Subject {
-    let explorer = topology.explorer::<5>();
-    let name = if skips == 0 { topology.to_string() } else { format!("{topology}, {skips:#b} skipped") };
     let diary = Diary::of(ITEMS).skipping(skips);
-    let explored = move || explorer.saga(&diary).run();
-    Subject { name, explored: Box::new(explored) }
+    Subject { name: named(&topology.to_string(), skips), explored: explored(topology, diary) }
+}
+
+fn named(shape: &str, skips: u16) -> String {
+    if skips == 0 { shape.to_owned() } else { format!("{shape}, {skips:#b} skipped") }
+}
+
+fn explored(topology: &Topology, diary: Diary) -> Box<dyn FnOnce() -> Report> {
+    let explorer = topology.explorer::<5>();
+    Box::new(move || explorer.saga(&diary).run())
 }
 
 fn pair(topology: &Topology) -> Subject {

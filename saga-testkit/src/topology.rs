@@ -43,8 +43,14 @@ pub enum Part {
     Loop,
     /// Two to four steps at once.
     Group(usize),
+    /// A step like the first, done by somebody else.
+    Elsewhere,
+    /// No step: the number that it would have is left out, so that those behind it keep theirs.
+    Gone,
     /// A step that runs another saga.
     Run(Errand),
+    /// A step that runs another saga, for each of the diary's items, two at once.
+    RunEach(Errand),
     /// A step, and one that runs another saga, at once.
     Beside(Errand),
     /// The pivot, asked for ever.
@@ -63,12 +69,14 @@ pub struct Topology {
     parts: Vec<Part>,
     deadline: Option<Duration>,
     conditional: bool,
+    newer_errands: bool,
 }
 
 impl Topology {
     /// A saga of these parts.
     pub fn of(parts: impl IntoIterator<Item = Part>) -> Self {
-        Topology { parts: parts.into_iter().collect(), deadline: None, conditional: false }
+        let parts = parts.into_iter().collect();
+        Topology { parts, deadline: None, conditional: false, newer_errands: false }
     }
 
     /// The same with a deadline.
@@ -83,6 +91,12 @@ impl Topology {
         Topology { conditional: true, ..self }
     }
 
+    /// The same, whose errands may move to newer versions of them while they are under way.
+    #[must_use]
+    pub fn with_newer_errands(self) -> Self {
+        Topology { newer_errands: true, ..self }
+    }
+
     /// The saga's definition. Each command is given up after so many attempts.
     ///
     /// # Panics
@@ -91,7 +105,22 @@ impl Topology {
     /// steps.
     #[track_caller]
     pub fn definition<const ATTEMPTS: u32>(&self) -> Definition<Diary> {
-        let mut draft = Draft::Before(saga(1));
+        self.built::<ATTEMPTS>(saga(1))
+    }
+
+    /// The saga's definition as a second version, to which sagas of the first may move.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`definition`](Topology::definition).
+    #[track_caller]
+    pub fn upgrade_of<const ATTEMPTS: u32>(&self, first: &Definition<Diary>) -> Definition<Diary> {
+        self.built::<ATTEMPTS>(saga(2).upgrade_from(first))
+    }
+
+    #[track_caller]
+    fn built<const ATTEMPTS: u32>(&self, saga: Before) -> Definition<Diary> {
+        let mut draft = Draft::Before(saga);
         let mut number = 0;
         for part in &self.parts {
             draft = draft.add::<ATTEMPTS>(*part, number);
@@ -110,7 +139,7 @@ impl Topology {
     /// Panics as [`definition`](Topology::definition).
     #[track_caller]
     pub fn explorer<const ATTEMPTS: u32>(&self) -> Explorer<Diary, ()> {
-        errand::added::<ATTEMPTS>(explore(&self.definition::<ATTEMPTS>()))
+        errand::added::<ATTEMPTS>(explore(&self.definition::<ATTEMPTS>()), self.newer_errands)
     }
 }
 
@@ -119,7 +148,8 @@ impl fmt::Display for Topology {
         let parts: Vec<String> = self.parts.iter().map(Part::to_string).collect();
         let deadline = if self.deadline.is_some() { ", with a deadline" } else { "" };
         let conditions = if self.conditional { ", with conditions" } else { "" };
-        write!(f, "{}{deadline}{conditions}", parts.join(", "))
+        let errands = if self.newer_errands { ", with newer errands" } else { "" };
+        write!(f, "{}{deadline}{conditions}{errands}", parts.join(", "))
     }
 }
 
@@ -129,7 +159,8 @@ impl Part {
             Part::Group(width) => width,
             Part::ThenBoth => 2,
             Part::Step | Part::Check | Part::Wait | Part::Notify | Part::Pause | Part::Loop => 1,
-            Part::Pivot | Part::ClosedPivot | Part::Then | Part::Run(_) | Part::Beside(_) => 1,
+            Part::Pivot | Part::ClosedPivot | Part::Then | Part::Elsewhere | Part::Gone => 1,
+            Part::Run(_) | Part::RunEach(_) | Part::Beside(_) => 1,
         }
     }
 }
@@ -144,7 +175,10 @@ impl fmt::Display for Part {
             Part::Pause => write!(f, "pause"),
             Part::Loop => write!(f, "loop"),
             Part::Group(width) => write!(f, "group of {width}"),
+            Part::Elsewhere => write!(f, "step elsewhere"),
+            Part::Gone => write!(f, "nothing"),
             Part::Run(errand) => write!(f, "run of {errand}"),
+            Part::RunEach(errand) => write!(f, "loop of runs of {errand}"),
             Part::Beside(errand) => write!(f, "step beside a run of {errand}"),
             Part::Pivot => write!(f, "pivot"),
             Part::ClosedPivot => write!(f, "pivot that is closed"),
@@ -174,6 +208,11 @@ impl Diary {
     pub fn skipping(self, skips: u16) -> Self {
         Diary { skips, ..self }
     }
+
+    /// The keys of the items.
+    fn keys(&self) -> Vec<String> {
+        (0..self.items).map(|item| item.to_string()).collect()
+    }
 }
 
 impl Saga for Diary {
@@ -187,6 +226,13 @@ impl Participant for Service {
     const NAME: &'static str = "service";
 }
 
+/// Somebody else.
+struct Elsewhere;
+
+impl Participant for Elsewhere {
+    const NAME: &'static str = "elsewhere";
+}
+
 /// The step with the number `N`.
 #[derive(Serialize, Deserialize)]
 struct Work<const N: usize, const ATTEMPTS: u32>(Vec<String>);
@@ -194,23 +240,32 @@ struct Work<const N: usize, const ATTEMPTS: u32>(Vec<String>);
 #[derive(Serialize, Deserialize)]
 struct Unwork<const N: usize, const ATTEMPTS: u32>(Option<u64>, Vec<String>);
 
+/// The same step, done by somebody else.
+#[derive(Serialize, Deserialize)]
+struct Away<const N: usize, const ATTEMPTS: u32>(Vec<String>);
+
+#[derive(Serialize, Deserialize)]
+struct Unaway<const N: usize, const ATTEMPTS: u32>(Vec<String>);
+
 /// The pivot.
 #[derive(Serialize, Deserialize)]
 struct Turn<const CLOSED: bool, const ATTEMPTS: u32>(Vec<String>);
 
 macro_rules! command {
-    ($command:ty, [$($generic:tt)*], $type:expr, $reply:ty) => {
+    ($command:ty, [$($generic:tt)*], $type:expr, $participant:ty, $reply:ty) => {
         impl<$($generic)*, const ATTEMPTS: u32> Command for $command {
             const TYPE: &'static str = $type;
-            type Participant = Service;
+            type Participant = $participant;
             type Reply = $reply;
             type Refusal = ();
         }
     };
 }
-command!(Work<N, ATTEMPTS>, [const N: usize], STEPS[N], u64);
-command!(Unwork<N, ATTEMPTS>, [const N: usize], UNDOS[N], ());
-command!(Turn<CLOSED, ATTEMPTS>, [const CLOSED: bool], "pivot", u64);
+command!(Work<N, ATTEMPTS>, [const N: usize], STEPS[N], Service, u64);
+command!(Unwork<N, ATTEMPTS>, [const N: usize], UNDOS[N], Service, ());
+command!(Away<N, ATTEMPTS>, [const N: usize], STEPS[N], Elsewhere, u64);
+command!(Unaway<N, ATTEMPTS>, [const N: usize], UNDOS[N], Elsewhere, ());
+command!(Turn<CLOSED, ATTEMPTS>, [const CLOSED: bool], "pivot", Service, u64);
 
 impl<const N: usize, const ATTEMPTS: u32> Step<Diary> for Work<N, ATTEMPTS> {
     fn command(diary: &Diary) -> Self {
@@ -246,7 +301,7 @@ impl<const N: usize, const ATTEMPTS: u32> Each<Diary> for Work<N, ATTEMPTS> {
     const AT_ONCE: usize = 2;
 
     fn items(diary: &Diary) -> Vec<String> {
-        (0..diary.items).map(|item| item.to_string()).collect()
+        diary.keys()
     }
 
     fn command(diary: &Diary, _: &str) -> Self {
@@ -277,6 +332,30 @@ impl<const N: usize, const ATTEMPTS: u32> CompensateEach<Diary> for Work<N, ATTE
 impl<const N: usize, const ATTEMPTS: u32> Undoes<Work<N, ATTEMPTS>> for Unwork<N, ATTEMPTS> {}
 impl<const N: usize, const ATTEMPTS: u32> NothingToUndo<Diary> for Work<N, ATTEMPTS> {}
 impl<const N: usize, const ATTEMPTS: u32> Retriable<Diary> for Work<N, ATTEMPTS> {}
+
+impl<const N: usize, const ATTEMPTS: u32> Step<Diary> for Away<N, ATTEMPTS> {
+    fn command(diary: &Diary) -> Self {
+        Away(diary.answers.clone())
+    }
+
+    fn retry() -> Retry {
+        Retry::default().attempts(ATTEMPTS)
+    }
+}
+
+impl<const N: usize, const ATTEMPTS: u32> Compensate<Diary> for Away<N, ATTEMPTS> {
+    type Undo = Unaway<N, ATTEMPTS>;
+
+    fn undo(diary: &Diary, _: Outcome<u64>) -> Unaway<N, ATTEMPTS> {
+        Unaway(diary.answers.clone())
+    }
+
+    fn undo_retry() -> Retry {
+        Retry::for_undo().attempts(ATTEMPTS)
+    }
+}
+
+impl<const N: usize, const ATTEMPTS: u32> Undoes<Away<N, ATTEMPTS>> for Unaway<N, ATTEMPTS> {}
 
 impl<const CLOSED: bool, const ATTEMPTS: u32> Step<Diary> for Turn<CLOSED, ATTEMPTS> {
     fn command(diary: &Diary) -> Self {
@@ -360,7 +439,10 @@ impl Draft {
             (Draft::Before(saga), Part::Group(width)) => {
                 Draft::Before(group::<ATTEMPTS>(saga, number, width))
             }
+            (draft, Part::Gone) => draft,
+            (Draft::Before(saga), Part::Elsewhere) => Draft::Before(elsewhere::<ATTEMPTS>(saga, number)),
             (Draft::Before(saga), Part::Run(errand)) => Draft::Before(errand::run(saga, errand)),
+            (Draft::Before(saga), Part::RunEach(errand)) => Draft::Before(errand::run_each(saga, errand)),
             (Draft::Before(saga), Part::Beside(errand)) => {
                 Draft::Before(beside::<ATTEMPTS>(saga, number, errand))
             }
@@ -406,6 +488,10 @@ macro_rules! with_number {
 
 fn step<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
     with_number!(number, N => saga.step::<Work<N, ATTEMPTS>>())
+}
+
+fn elsewhere<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
+    with_number!(number, N => saga.step::<Away<N, ATTEMPTS>>())
 }
 
 fn beside<const ATTEMPTS: u32>(saga: Before, number: usize, errand: Errand) -> Before {

@@ -1,11 +1,11 @@
-//! Sagas that steps run. Each has a place in the world from the beginning, and stands in for its parent's fence row.
+//! Sagas that steps run. Each has a place in the world from when it begins, and stands in for its parent's fence row.
 //!
 //! What is decided of them is what production decides: `machine::start_by`, `machine::apply`, and `Instance::answer`.
 
 use std::hash::Hash;
 use std::sync::Arc;
 
-use saga_core::definition::{Plan, ScriptError};
+use saga_core::definition::{Plan, ScriptError, StepPlan};
 use saga_core::fence::FenceState;
 use saga_core::id::{Destination, Direction, MessageId};
 use saga_core::machine::{Event, Instance, Parent, Status, Transition, start_by};
@@ -16,15 +16,6 @@ use super::orchestrator::{Asked, Moment, Outcome, Stimulus, plain};
 use super::rules::Rules;
 use super::walker::{Happening, Move, Reached, Walker};
 use super::world::{Cell, Local, Message, NONE, World};
-
-/// A place for a saga: those that were given have no parent, and each step that runs a saga has a place for it.
-#[derive(Clone, Copy)]
-pub(super) struct Slot {
-    /// The definition that it follows.
-    plan: usize,
-    /// The place of the saga that runs it, and the number of the step.
-    pub(super) parent: Option<(usize, u32)>,
-}
 
 /// What a parent's command comes to.
 #[derive(Clone, Debug)]
@@ -67,50 +58,45 @@ fn replies() -> saga_core::id::ParticipantName {
 }
 
 impl<M> Rules<M> {
-    /// A place for each saga that was given, and for each that steps run.
+    /// Sees to it that the definition of every saga that a step runs is there.
     #[track_caller]
-    pub(super) fn all_slots(&self, given: usize) -> Vec<Slot> {
-        let mut slots = vec![Slot { plan: 0, parent: None }; given];
-        let mut next = 0;
-        while next < slots.len() {
-            assert!(slots.len() < SLOTS_MAX, "sagas that run one another have no end");
-            let plan = slots[next].plan;
-            let steps = self.plans[plan].steps().iter();
-            for (step, saga) in steps.filter_map(|step| Some((step, step.sub_saga()?))) {
-                assert!(
-                    step.items_at_once.is_none(),
-                    "{} is run for each of several items, which is not explored",
-                    saga
-                );
-                let child = self.plans.iter().position(|plan| plan.reference().name == *saga);
-                let child = child.unwrap_or_else(|| panic!("add the definition of {saga} with `sub_saga`"));
-                let parent = Some((next, self.number(plan as u32, &step.name)));
-                slots.push(Slot { plan: child, parent });
-            }
-            next += 1;
+    pub(super) fn check_sub_sagas(&self) {
+        let steps = self.plans.iter().flat_map(|plan| plan.steps());
+        for saga in steps.filter_map(StepPlan::sub_saga) {
+            let known = self.plans.iter().any(|plan| plan.reference().name == *saga);
+            assert!(known, "add the definition of {saga} with `sub_saga`");
         }
-        slots
     }
 
-    /// The definition that the saga in this place follows.
-    pub(super) fn plan_in(&self, slot: usize) -> &Arc<Plan> {
-        &self.plans[self.slots[slot].plan]
+    /// Whether steps run sagas at all.
+    pub(super) fn has_sub_sagas(&self) -> bool {
+        self.plans.iter().any(|plan| plan.steps().iter().any(|step| step.sub_saga().is_some()))
+    }
+
+    /// The definition that a saga follows which this step runs, if it runs one: the oldest version.
+    pub(super) fn sub_saga(&self, step: u32) -> Option<&Arc<Plan>> {
+        let saga = self.step(step).sub_saga()?;
+        self.plans.iter().find(|plan| plan.reference().name == *saga)
     }
 
     /// The sagas that were given.
     pub(super) fn given<'w>(&self, world: &'w World) -> impl Iterator<Item = &'w Local> {
-        let given = self.slots.iter().take_while(|slot| slot.parent.is_none()).count();
-        world.sagas[..given].iter()
+        world.sagas[..self.given].iter()
     }
 
     /// The place of the saga that a step runs.
-    pub(super) fn child(&self, saga: usize, step: u32) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.parent == Some((saga, step)))
+    fn child(&self, saga: usize, step: u32) -> usize {
+        self.given + self.children.number((saga, step)) as usize
+    }
+
+    /// The place of the saga that runs the one in this place, and the number of the step.
+    pub(super) fn parent(&self, slot: usize) -> Option<(usize, u32)> {
+        slot.checked_sub(self.given).map(|child| *self.children.value(child as u32))
     }
 
     /// What a trace calls the saga in this place.
     pub(super) fn called(&self, slot: usize) -> String {
-        match self.slots[slot].parent {
+        match self.parent(slot) {
             None => format!("saga {}", slot + 1),
             Some((parent, step)) => format!("{} of {}", self.name(step), self.called(parent)),
         }
@@ -118,8 +104,8 @@ impl<M> Rules<M> {
 
     /// Whether a step has run a saga that is neither through nor taken back.
     pub(super) fn is_child_under_way(&self, cell: &Cell) -> bool {
-        self.step(cell.step).sub_saga().is_some()
-            && cell.row != NONE
+        cell.row != NONE
+            && self.step(cell.step).sub_saga().is_some()
             && *self.rows.value(cell.row) == FenceState::Started
     }
 
@@ -130,8 +116,8 @@ impl<M> Rules<M> {
         slot: usize,
         effects: &[Asked],
     ) -> Result<(), String> {
-        let Some((parent, step)) = self.slots[slot].parent else { return Ok(()) };
-        let child = world.sagas[slot].instance;
+        let Some((parent, step)) = self.parent(slot) else { return Ok(()) };
+        let child = world.instance(slot);
         let cell = world.sagas[parent].cell_mut(step);
         if child != NONE {
             let row = row(&self.instances.value(child));
@@ -166,28 +152,34 @@ fn answer(cell: &mut Cell, effect: &Asked) -> Result<(), String> {
 }
 
 impl<M: Clone + Eq + Hash> Walker<'_, M> {
-    /// Delivers what the parent of a saga has sent it.
-    pub(super) fn deliver_asked(&mut self, world: &World, slot: usize, next: &mut Vec<(Move, Reached)>) {
-        let Some((parent, step)) = self.rules.slots[slot].parent else { return };
-        let Some(cell) = world.sagas[parent].cell(step) else { return };
+    /// Delivers what a step has sent to the saga that it runs.
+    pub(super) fn ask_child(
+        &mut self,
+        world: &World,
+        saga: usize,
+        cell: &Cell,
+        next: &mut Vec<(Move, Reached)>,
+    ) {
+        let slot = self.rules.child(saga, cell.step);
         for direction in Message::commands().filter(|direction| cell.has(Message::Command(*direction))) {
-            let made =
-                Move { saga: slot, happening: Happening::Hear(Stimulus::Asked(direction), Moment::Early) };
+            let happening = Happening::Hear(Stimulus::Asked(direction), Moment::Early);
             match self.asked(world, slot, direction) {
                 Ok(reached) if reached == *world => {}
-                reached => next.push((made, reached)),
+                reached => next.push((Move { saga: slot, happening }, reached)),
             }
         }
-        if cell.has(Message::Release) && world.sagas[slot].is_there() {
+        if cell.has(Message::Release) && world.instance(slot) != NONE {
             self.hear(world, slot, Stimulus::Released, Moment::Early, next);
         }
     }
 
-    fn asked(&mut self, world: &World, slot: usize, direction: Direction) -> Reached {
+    fn asked(&self, world: &World, slot: usize, direction: Direction) -> Reached {
         let rules = self.rules;
-        let Some((parent, step)) = rules.slots[slot].parent else { return Ok(world.clone()) };
+        let Some((parent, step)) = rules.parent(slot) else { return Ok(world.clone()) };
+        let Some(plan) = rules.sub_saga(step) else { return Ok(world.clone()) };
         let body = world.sagas[parent].cell(step).map_or(NONE, |cell| cell.body(direction));
-        let child = world.sagas[slot].is_there().then(|| rules.instances.value(world.sagas[slot].instance));
+        let child = world.instance(slot);
+        let child = (child != NONE).then(|| rules.instances.value(child));
         let parent = Parent {
             saga: rules.instances.value(world.sagas[parent].instance).id,
             step: rules.name(step),
@@ -195,7 +187,7 @@ impl<M: Clone + Eq + Hash> Walker<'_, M> {
             attempt: 1,
             asks: Some(direction),
         };
-        let answered = (rules.ask)(rules.plan_in(slot), child.as_deref(), parent, &rules.payload(body));
+        let answered = (rules.ask)(plan, child.as_deref(), parent, &rules.payload(body));
         match answered.map_err(|error| error.to_string())? {
             Answered::Begins(transition) => {
                 let Transition { next, effects, .. } = *transition;
@@ -215,7 +207,7 @@ impl<M: Clone + Eq + Hash> Walker<'_, M> {
         direction: Direction,
         answer: &Answer,
     ) -> Reached {
-        let (rules, child) = (self.rules, world.sagas[slot].instance);
+        let (rules, child) = (self.rules, world.instance(slot));
         let outcome = match child {
             NONE => Outcome::Nothing,
             child => rules.happen(child, Stimulus::Asked(direction), Moment::Early),
@@ -231,6 +223,3 @@ impl<M: Clone + Eq + Hash> Walker<'_, M> {
         }
     }
 }
-
-/// Sagas that may be there at once. More are no test, and sagas that run one another would be without end.
-const SLOTS_MAX: usize = 64;

@@ -21,7 +21,7 @@ use super::external::DecideExternal;
 use super::orchestrator::{Asked, plain};
 use super::participants::Participants;
 use super::report::Report;
-use super::rules::{Apply, Decide, Rules};
+use super::rules::{Apply, Decide, Rules, Upgrade};
 use super::scene::{Condition, Scene};
 use super::search::{Found, Search, Searched};
 use super::trace::{self, label};
@@ -40,6 +40,7 @@ pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
         faults: Faults::all(),
         states_max: STATES_MAX,
         apply: saga_core::machine::apply,
+        upgrade: saga_core::machine::upgrade,
         ask: children::ask,
         decide: saga_core::fence::decide,
         decide_external: saga_core::fence::decide_external,
@@ -55,13 +56,14 @@ pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
 /// An exploration under construction. `M` is what the participants keep.
 #[must_use = "an exploration does nothing until it is run"]
 pub struct Explorer<S, M> {
-    /// The saga's, and those of the sagas that steps run.
+    /// The saga's, newer ones of it, and those of the sagas that steps run.
     plans: Vec<Arc<Plan>>,
     sagas: Vec<Payload>,
     model: M,
     faults: Faults,
     states_max: usize,
     pub(super) apply: Apply,
+    pub(super) upgrade: Upgrade,
     pub(super) ask: Ask,
     decide: Decide,
     decide_external: DecideExternal,
@@ -80,8 +82,8 @@ impl<S: Saga> Explorer<S, ()> {
     ///
     /// Panics if handlers or conditions were given before, which are for no model.
     pub fn model<M: Clone>(self, model: M) -> Explorer<S, M> {
-        let Explorer { plans, sagas, faults, states_max, apply, ask, decide, signals, saga, .. } = self;
-        let Explorer { decide_external, external, .. } = self;
+        let Explorer { plans, sagas, faults, states_max, apply, upgrade, ask, signals, saga, .. } = self;
+        let Explorer { decide, decide_external, external, .. } = self;
         assert!(
             self.participants.known_types().next().is_none()
                 && self.invariants.is_empty()
@@ -96,6 +98,7 @@ impl<S: Saga> Explorer<S, ()> {
             faults,
             states_max,
             apply,
+            upgrade,
             ask,
             decide,
             decide_external,
@@ -125,6 +128,13 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     /// Adds the definition of a saga that steps run: of this one, or of those that it runs. It is explored with them.
     pub fn sub_saga<C: SubSaga>(mut self, definition: &Definition<C>) -> Self {
         self.plans.push(definition.plan().clone());
+        self
+    }
+
+    /// Adds a newer version, of the saga or of one that steps run. Sagas begin with the version that was given first,
+    /// and may move to this one at any moment at which it takes them.
+    pub fn upgrade_to<T: Saga>(mut self, newer: &Definition<T>) -> Self {
+        self.plans.push(newer.plan().clone());
         self
     }
 
@@ -237,8 +247,8 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     /// # Panics
     ///
     /// Panics if the exploration itself makes no sense: a handler of a command that the saga does not send, a
-    /// handler without the undo that belongs to it, a saga that cannot start, one that is run by a step and was not
-    /// added, or that is run for each of several items. A panic in a model comes through.
+    /// handler without the undo that belongs to it, a saga that cannot start, or one that is run by a step and was not
+    /// added. A panic in a model comes through.
     #[track_caller]
     pub fn run(self) -> Report {
         let states_max = self.states_max;
@@ -261,7 +271,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
         let mut walker = Walker::new(&rules);
         for wanted in moves {
             let next = walker.next(&world);
-            let found = next.into_iter().find(|(made, _)| label(&rules, &world, *made) == *wanted);
+            let found = next.into_iter().find(|(made, _)| label(&rules, *made) == *wanted);
             let Some((made, reached)) = found else {
                 return trace::report(&rules, &start, Searched::of_nothing());
             };
@@ -289,16 +299,17 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
                 .push(least.unwrap_or_else(|error| panic!("give the saga's data with `saga`: {error}")));
         }
         let mut rules = Rules::new(self.plans, self.faults);
-        (rules.apply, rules.ask, rules.decide) = (self.apply, self.ask, self.decide);
+        (rules.apply, rules.upgrade, rules.ask) = (self.apply, self.upgrade, self.ask);
+        rules.decide = self.decide;
         (rules.decide_external, rules.external) = (self.decide_external, self.external);
         (rules.participants, rules.invariants, rules.finals) =
             (self.participants, self.invariants, self.finals);
-        rules.slots = rules.all_slots(self.sagas.len());
+        rules.check_sub_sagas();
+        rules.given = self.sagas.len();
         rules.signals = signals(&rules, &self.signals);
         let model = rules.models.number(self.model);
-        let mut sagas: Vec<Local> =
-            self.sagas.into_iter().enumerate().map(|(number, data)| begin(&rules, number, data)).collect();
-        sagas.resize_with(rules.slots.len(), Local::nobody);
+        let sagas = self.sagas.into_iter().enumerate();
+        let sagas = sagas.map(|(number, data)| begin(&rules, number, data)).collect();
         (rules, World { model, sagas })
     }
 

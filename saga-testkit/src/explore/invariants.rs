@@ -84,11 +84,13 @@ impl<M> Rules<M> {
 
     /// A step is undone only when no effect of a later group stands or can still come about.
     pub(super) fn wrong_undo(&self, local: &Local, undone: u32) -> Option<String> {
-        let (plan, place) = self.place(undone);
-        let group = plan.groups().iter().find(|group| group.contains(&place))?;
+        let saga = self.instances.value(local.instance);
+        let place = |step| self.plan_of(&saga).1.position_of(&self.name(step));
+        let undone_at = place(undone)?;
+        let group = self.plan_of(&saga).1.groups().iter().find(|group| group.contains(&undone_at))?;
         let later = local.cells.iter().find(|cell| {
-            let (_, place) = self.place(cell.step);
-            place >= group.end && !self.is_harmless(cell.step) && !self.is_out_of_the_world(cell)
+            let is_later = || place(cell.step).is_some_and(|place| place >= group.end);
+            !self.is_harmless(cell.step) && !self.is_out_of_the_world(cell) && is_later()
         })?;
         let (undone, later) = (self.name(undone), self.name(later.step));
         Some(format!("{undone} is undone before {later} is out of the world [undo order]"))
@@ -122,6 +124,7 @@ impl<M> Rules<M> {
         cells
             .or_else(|| self.wrong_knowledge(local, standing))
             .or_else(|| standing.wrong.clone())
+            .or_else(|| self.forgotten(local, standing))
             .or_else(|| self.wrong_timers(local, standing))
     }
 
@@ -141,6 +144,13 @@ impl<M> Rules<M> {
         } else {
             None
         }
+    }
+
+    /// What was asked for is a step of the saga, as it was asked for.
+    fn forgotten(&self, local: &Local, standing: &Standing) -> Option<String> {
+        let cell = local.cells.iter().find(|cell| !standing.known.contains(&cell.step))?;
+        let (name, plan) = (self.name(cell.step), &self.plans[standing.plan as usize]);
+        Some(format!("{name} was asked for, and {} has no such step [memory]", plan.reference()))
     }
 
     /// What the saga knows of a step is true, and stays true whatever arrives late.

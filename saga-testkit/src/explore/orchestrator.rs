@@ -21,6 +21,10 @@ pub(super) enum Stimulus {
     Asked(Direction),
     /// The parent's release arrives.
     Released,
+    /// A process that knows the plan with this number moves the saga to it.
+    Upgrade {
+        to: u32,
+    },
     Reply {
         step: u32,
         direction: Direction,
@@ -104,9 +108,12 @@ pub(super) enum Asked {
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) status: Status,
+    /// The number of the plan that it follows.
+    pub(super) plan: u32,
     pub(super) going_back: bool,
     pub(super) awaited: Vec<(u32, Direction)>,
-    /// What the saga takes for done, and what for refused or undone.
+    /// What the saga knows of, what it takes for done, and what for refused or undone.
+    pub(super) known: Vec<u32>,
     pub(super) done: Vec<u32>,
     pub(super) not_done: Vec<u32>,
     /// What is wrong with it, whatever the rest of the world looks like.
@@ -117,9 +124,9 @@ impl<M> Rules<M> {
     /// Has the machine decide.
     pub(super) fn happen(&self, instance: u32, stimulus: Stimulus, moment: Moment) -> Outcome {
         let before = self.instances.value(instance);
-        let event = self.event(stimulus, moment);
-        let (_, plan) = self.plan_of(&before);
-        match (self.apply)(plan, &at(&before, moment), &event, now(moment)) {
+        let Some(event) = self.event(&before, stimulus, moment) else { return Outcome::Nothing };
+        let plan = if let Stimulus::Upgrade { to } = stimulus { to } else { self.plan_of(&before).0 };
+        match (self.apply)(&self.plans[plan as usize], &at(&before, moment), &event, now(moment)) {
             Ok(Applied::Ignored(_)) => Outcome::Nothing,
             Ok(Applied::Moved(transition)) => {
                 let effects: Vec<Asked> =
@@ -150,20 +157,23 @@ impl<M> Rules<M> {
             .filter_map(|record| Some((self.number(plan, &record.name), record.state.awaited()?.0)));
         Standing {
             status: instance.state.status(),
+            plan,
             going_back: instance.state.cause().is_some(),
             awaited: awaited.collect(),
+            known: steps.iter().map(|record| self.number(plan, &record.name)).collect(),
             done: of(|state| matches!(state, StepState::Done(_))),
             not_done: of(|state| matches!(state, StepState::Refused | StepState::Undone)),
             wrong: self.wrong_end(&instance),
         }
     }
 
-    /// The event as the machine knows it.
-    pub(super) fn event(&self, stimulus: Stimulus, moment: Moment) -> Event {
+    /// The event as the machine knows it. Nothing if a saga may not move to the version that it is to move to.
+    fn event(&self, saga: &Instance, stimulus: Stimulus, moment: Moment) -> Option<Event> {
         let attempt = attempt(moment);
         let reason = || "explored".to_owned();
         let name = |step| self.name(step);
-        match stimulus {
+        Some(match stimulus {
+            Stimulus::Upgrade { to } => return (self.upgrade)(&self.plans[to as usize], saga).ok(),
             Stimulus::Asked(direction) => children::asked(direction),
             Stimulus::Released => Event::Released,
             Stimulus::Reply { step, direction, said, body } => {
@@ -188,7 +198,7 @@ impl<M> Rules<M> {
             Stimulus::ResolveNotDone { step } => {
                 Event::Resolve { step: name(step), resolution: Resolution::NotDone, reason: reason() }
             }
-        }
+        })
     }
 
     fn answer(&self, said: Said, body: u32) -> Answer {
@@ -235,7 +245,7 @@ impl Stimulus {
     const fn comes_from_outside(self) -> bool {
         match self {
             Stimulus::Reply { .. } | Stimulus::Timer { .. } | Stimulus::PermanentFault { .. } => false,
-            Stimulus::Asked(_) | Stimulus::Released => false,
+            Stimulus::Asked(_) | Stimulus::Released | Stimulus::Upgrade { .. } => false,
             Stimulus::Signal { .. }
             | Stimulus::Cancel
             | Stimulus::Retry

@@ -28,7 +28,7 @@ where
 }
 
 /// What a move is called: a sentence that is unlike that of any other move in the same state.
-pub(super) fn label<M>(rules: &Rules<M>, world: &World, made: Move) -> String {
+pub(super) fn label<M>(rules: &Rules<M>, made: Move) -> String {
     let what = match made.happening {
         Happening::Take { step, direction, did, said, body } => {
             let step = Named::of(rules, step);
@@ -40,9 +40,9 @@ pub(super) fn label<M>(rules: &Rules<M>, world: &World, made: Move) -> String {
         }
         Happening::Hear(stimulus, moment) => heard(rules, stimulus, moment),
     };
-    match world.sagas.len() {
-        1 => what,
-        _ => format!("{}: {what}", rules.called(made.saga)),
+    match rules.given == 1 && !rules.has_sub_sagas() {
+        true => what,
+        false => format!("{}: {what}", rules.called(made.saga)),
     }
 }
 
@@ -96,6 +96,9 @@ fn heard<M>(rules: &Rules<M>, stimulus: Stimulus, moment: Moment) -> String {
         }
         Stimulus::Asked(direction) => format!("{direction} arrives from its parent"),
         Stimulus::Released => "its parent's release arrives".into(),
+        Stimulus::Upgrade { to } => {
+            format!("it moves to version {}", rules.plans[to as usize].reference().version)
+        }
         Stimulus::Cancel => "somebody cancels".into(),
         Stimulus::Retry => "an operator retries".into(),
         Stimulus::Compensate => "an operator has it compensated".into(),
@@ -124,19 +127,20 @@ fn with(before: &str, body: &Payload) -> String {
 /// The way to a violation, told move by move.
 struct Tale<'a, M> {
     rules: &'a Rules<M>,
-    start: &'a World,
     wrong: String,
     lines: Vec<String>,
     arrows: Vec<String>,
+    /// How many sagas there are, those that steps run included.
+    sagas: usize,
 }
 
 impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
     fn of(rules: &'a Rules<M>, start: &'a World, found: &Found) -> Self {
         let wrong = found.wrong.clone();
-        let mut tale = Tale { rules, start, wrong, lines: Vec::new(), arrows: Vec::new() };
+        let mut tale = Tale { rules, wrong, lines: Vec::new(), arrows: Vec::new(), sagas: start.sagas.len() };
         let (mut world, mut walker) = (start.clone(), Walker::new(rules));
         for made in &found.path {
-            tale.lines.push(label(rules, &world, *made));
+            tale.lines.push(label(rules, *made));
             let next = walker.next(&world).into_iter().find(|(other, _)| other == made);
             let next = next.and_then(|(_, reached)| reached.ok()).unwrap_or_else(|| world.clone());
             tale.draw(*made, &world, &next);
@@ -152,6 +156,7 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
 
     fn draw(&mut self, made: Move, before: &World, after: &World) {
         let saga = made.saga + 1;
+        self.sagas = self.sagas.max(saga);
         match made.happening {
             Happening::Take { step, direction, did, .. } => {
                 let named = Named::of(self.rules, step);
@@ -195,8 +200,8 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
 
     fn note_status(&mut self, saga: usize, before: &World, after: &World) {
         let status = |world: &World| {
-            let local = &world.sagas[saga];
-            local.is_there().then(|| self.rules.instances.value(local.instance).state.status().as_str())
+            let saga = world.instance(saga);
+            (saga != NONE).then(|| self.rules.instances.value(saga).state.status().as_str())
         };
         if let Some(after) = status(after).filter(|after| status(before) != Some(after)) {
             self.arrows.push(format!("Note over S{}: {after}", saga + 1));
@@ -220,10 +225,9 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
     }
 
     fn diagram(&self) -> String {
-        let sagas = self.start.sagas.len();
         let participants = self.participants();
         let mut text = String::from("sequenceDiagram\n");
-        for saga in 0..sagas {
+        for saga in 0..self.sagas {
             let _ = writeln!(text, "    participant S{} as {}", saga + 1, self.rules.called(saga));
         }
         for (place, name) in participants.iter().enumerate() {

@@ -46,6 +46,7 @@ pub(super) struct Walker<'a, M> {
     standings: HashMap<u32, Arc<Standing>, Fast>,
     taken: HashMap<(u32, Question), Arc<Choices>, Fast>,
     rows: HashMap<u32, Row, Fast>,
+    has_sub_sagas: bool,
 }
 
 /// What a participant's answers depend on, beside the model.
@@ -73,6 +74,7 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
             standings: HashMap::default(),
             taken: HashMap::default(),
             rows: HashMap::default(),
+            has_sub_sagas: rules.has_sub_sagas(),
         }
     }
 
@@ -80,7 +82,6 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     pub(super) fn next(&mut self, world: &World) -> Vec<(Move, Reached)> {
         let mut next = Vec::new();
         for saga in 0..world.sagas.len() {
-            self.deliver_asked(world, saga, &mut next);
             if !world.sagas[saga].is_there() {
                 continue;
             }
@@ -94,7 +95,11 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
 
     fn deliver_commands(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
         let rules = self.rules;
-        for cell in world.sagas[saga].cells.iter().filter(|cell| rules.child(saga, cell.step).is_none()) {
+        for cell in &world.sagas[saga].cells {
+            if self.has_sub_sagas && rules.step(cell.step).sub_saga().is_some() {
+                self.ask_child(world, saga, cell, next);
+                continue;
+            }
             let sent = Message::commands().filter(|direction| cell.has(Message::Command(*direction)));
             if rules.is_external(cell.step) {
                 next.extend(self.outward(world, saga, cell, sent));
@@ -150,6 +155,7 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     }
 
     fn deliver_replies(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
+        let has_deadline = self.has_deadline(&world.sagas[saga]);
         for cell in &world.sagas[saga].cells {
             let sent =
                 Message::replies().filter(|(direction, said)| cell.has(Message::Reply(*direction, *said)));
@@ -160,19 +166,21 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
                 };
                 let reply = Stimulus::Reply { step: cell.step, direction, said, body };
                 self.hear(world, saga, reply, Moment::Early, next);
-                if self.has_deadline(saga) {
+                if has_deadline {
                     self.hear(world, saga, reply, Moment::Overdue, next);
                 }
             }
         }
     }
 
-    fn has_deadline(&self, saga: usize) -> bool {
-        self.rules.plan_in(saga).deadline().is_some() && self.rules.faults.contains(Faults::DEADLINE)
+    fn has_deadline(&mut self, local: &Local) -> bool {
+        let plan = self.standing(local).plan;
+        self.rules.plans[plan as usize].deadline().is_some() && self.rules.faults.contains(Faults::DEADLINE)
     }
 
     fn let_time_pass(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
         let local = &world.sagas[saga];
+        let has_deadline = self.has_deadline(local);
         for &(step, direction) in &self.standing(local).awaited {
             let timer = Stimulus::Timer { step, direction };
             let asks = self.rules.sends_command(step);
@@ -182,7 +190,7 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
                 self.hear(world, saga, timer, Moment::Early, next);
                 self.hear(world, saga, timer, Moment::Spent, next);
             }
-            if self.has_deadline(saga) {
+            if has_deadline {
                 self.hear(world, saga, timer, Moment::Overdue, next);
             }
             if asks && self.rules.faults.contains(Faults::PERMANENT) {
@@ -191,11 +199,16 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
         }
     }
 
-    /// Whoever gives signals, whoever cancels, and operators, who say nothing that is not true.
+    /// Processes that know newer versions, whoever gives signals, whoever cancels, and operators, who say nothing that
+    /// is not true.
     fn interfere(&mut self, world: &World, saga: usize, next: &mut Vec<(Move, Reached)>) {
         let rules = self.rules;
-        let mine = |step| std::ptr::eq(&**rules.place(step).0, &**rules.plan_in(saga));
-        for &(step, body) in rules.signals.iter().filter(|(step, _)| mine(*step)) {
+        let plan = self.standing(&world.sagas[saga]).plan as usize;
+        for &to in &rules.newer[plan] {
+            self.hear(world, saga, Stimulus::Upgrade { to }, Moment::Early, next);
+        }
+        let of_saga = |step| rules.place(step).0.reference().name == rules.plans[plan].reference().name;
+        for &(step, body) in rules.signals.iter().filter(|(step, _)| of_saga(*step)) {
             self.hear(world, saga, Stimulus::Signal { step, body }, Moment::Early, next);
         }
         if self.rules.faults.contains(Faults::CANCEL) {
@@ -268,7 +281,7 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
     /// one is parked for good.
     fn rests(&mut self, world: &World, saga: usize) -> bool {
         let parked_for_good = !self.rules.faults.contains(Faults::OPERATOR);
-        match (self.standing(&world.sagas[saga]).status, self.rules.slots[saga].parent) {
+        match (self.standing(&world.sagas[saga]).status, self.rules.parent(saga)) {
             (Status::Completed | Status::Compensated, _) => true,
             (Status::Parked, _) => parked_for_good,
             (Status::Provisional, Some((parent, _))) => {
@@ -328,7 +341,7 @@ impl<M> Rules<M> {
     /// The world after a transition of a saga.
     pub(super) fn moved(&self, world: &World, saga: usize, instance: u32, effects: &[Asked]) -> Reached {
         let mut world = world.clone();
-        let local = &mut world.sagas[saga];
+        let local = world.local_mut(saga);
         local.instance = instance;
         self.take_effects(local, effects)?;
         self.tell_parent(&mut world, saga, effects)?;

@@ -15,7 +15,22 @@ use super::external::Outside;
 pub(super) struct World {
     /// What the participants keep.
     pub(super) model: u32,
+    /// The sagas that were given, and behind them those that steps run, as far as they have begun.
     pub(super) sagas: Vec<Local>,
+}
+
+impl World {
+    /// The saga in a place; [`NONE`] if it has not begun.
+    pub(super) fn instance(&self, slot: usize) -> u32 {
+        self.sagas.get(slot).map_or(NONE, |local| local.instance)
+    }
+
+    /// A saga's part, made if there is none.
+    pub(super) fn local_mut(&mut self, slot: usize) -> &mut Local {
+        let places = self.sagas.len().max(slot + 1);
+        self.sagas.resize_with(places, Local::nobody);
+        &mut self.sagas[slot]
+    }
 }
 
 /// One saga's part of the world.

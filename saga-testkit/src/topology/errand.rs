@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use saga_core::definition::{BeforePivot, Builder};
 use saga_core::policy::Retry;
 use saga_core::{
-    Command, Compensate, Definition, NotRun, NothingToUndo, Outcome, Participant, Run, Saga, Step, SubSaga,
-    Undoes, saga,
+    Command, Compensate, Definition, Each, NotRun, NothingToUndo, Outcome, Participant, Run, Saga, Step,
+    SubSaga, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,15 @@ pub(super) fn run(saga: Before, errand: Errand) -> Before {
     }
 }
 
+/// Adds the step that runs an errand for each item.
+pub(super) fn run_each(saga: Before, errand: Errand) -> Before {
+    match errand {
+        Errand::Short => saga.for_each::<Run<Log<SHORT>>>(),
+        Errand::Checked => saga.for_each::<Run<Log<CHECKED>>>(),
+        Errand::Nested => saga.for_each::<Run<Log<NESTED>>>(),
+    }
+}
+
 /// Adds a step, and beside it the one that runs an errand.
 pub(super) fn beside<T: Compensate<Diary>>(saga: Before, errand: Errand) -> Before {
     match errand {
@@ -51,21 +61,30 @@ pub(super) fn beside<T: Compensate<Diary>>(saga: Before, errand: Errand) -> Befo
     }
 }
 
-/// Adds the definitions of all errands to an exploration.
+/// Adds the definitions of all errands to an exploration, and newer versions if those are wanted.
 #[track_caller]
-pub(super) fn added<const ATTEMPTS: u32>(explorer: Explorer<Diary, ()>) -> Explorer<Diary, ()> {
-    let short = saga::<Log<SHORT>>(1).step::<Task<ATTEMPTS>>();
-    let checked = saga::<Log<CHECKED>>(1).step::<Task<ATTEMPTS>>().check::<Look<ATTEMPTS>>();
-    let nested = saga::<Log<NESTED>>(1).step::<Run<Log<SHORT>>>();
-    explorer
-        .sub_saga(&built(short.build()))
-        .sub_saga(&built(checked.build()))
-        .sub_saga(&built(nested.build()))
+pub(super) fn added<const ATTEMPTS: u32>(
+    explorer: Explorer<Diary, ()>,
+    with_newer: bool,
+) -> Explorer<Diary, ()> {
+    let short = built(saga(1).step::<Task<ATTEMPTS>>());
+    let checked = built(saga(1).step::<Task<ATTEMPTS>>().check::<Look<ATTEMPTS>>());
+    let nested = built(saga::<Log<NESTED>>(1).step::<Run<Log<SHORT>>>());
+    let newer_short: Definition<Log<SHORT>> =
+        built(saga(2).step::<Task<ATTEMPTS>>().check::<Look<ATTEMPTS>>().upgrade_from(&short));
+    let newer_checked: Definition<Log<CHECKED>> =
+        built(saga(2).step::<Task<ATTEMPTS>>().upgrade_from(&checked));
+    let explorer =
+        explorer.sub_saga::<Log<SHORT>>(&short).sub_saga::<Log<CHECKED>>(&checked).sub_saga(&nested);
+    match with_newer {
+        true => explorer.upgrade_to(&newer_short).upgrade_to(&newer_checked),
+        false => explorer,
+    }
 }
 
 #[track_caller]
-fn built<S>(definition: Result<Definition<S>, saga_core::DefinitionError>) -> Definition<S> {
-    definition.unwrap_or_else(|error| panic!("an errand is no saga: {error}"))
+fn built<const ERRAND: usize>(errand: Builder<Log<ERRAND>, BeforePivot>) -> Definition<Log<ERRAND>> {
+    errand.build().unwrap_or_else(|error| panic!("an errand is no saga: {error}"))
 }
 
 /// An errand's data: what its steps were answered.
@@ -98,6 +117,22 @@ impl<const ERRAND: usize> Step<Diary> for Run<Log<ERRAND>> {
 
     fn on_refused(diary: &mut Diary, refusal: NotRun<Log<ERRAND>>) {
         diary.answers.push(format!("no {}: {:?}", NAMES[ERRAND], refusal.data.0));
+    }
+}
+
+impl<const ERRAND: usize> Each<Diary> for Run<Log<ERRAND>> {
+    const AT_ONCE: usize = 2;
+
+    fn items(diary: &Diary) -> Vec<String> {
+        diary.keys()
+    }
+
+    fn command(diary: &Diary, _: &str) -> Self {
+        <Self as Step<Diary>>::command(diary)
+    }
+
+    fn on_reply(diary: &mut Diary, _: &str, log: Log<ERRAND>) {
+        <Self as Step<Diary>>::on_reply(diary, log);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use saga_testkit::explore::Faults;
 use saga_testkit::topology::Errand::{Checked, Nested, Short};
-use saga_testkit::topology::Part::{Beside, Check, ClosedPivot, Run, Step};
-use saga_testkit::topology::{Part, Topology};
+use saga_testkit::topology::Part::{Beside, Check, ClosedPivot, Run, RunEach, Step};
+use saga_testkit::topology::{Diary, Part, Topology};
 
 fn assert_right(shape: &[Part], faults: Faults) {
     let topology = Topology::of(shape.iter().copied());
@@ -35,6 +35,23 @@ fn nothing_goes_wrong_when_a_saga_runs_two_or_one_beside_a_step() {
     let faults = Faults::all().without(Faults::OPERATOR | Faults::PERMANENT);
     assert_right(&[Beside(Short)], faults);
     assert_right(&[Run(Short), Run(Checked)], faults);
+}
+
+#[test]
+fn nothing_goes_wrong_when_each_item_runs_a_saga() {
+    let each = || Topology::of([RunEach(Short), Check]).explorer::<5>();
+    let one_by_one = each().saga(&Diary::of(1)).run();
+    assert!(one_by_one.violation.is_none() && !one_by_one.cut_off, "{one_by_one}");
+    let at_once = each().faults(Faults::REFUSAL).saga(&Diary::of(2)).run();
+    assert!(at_once.violation.is_none() && !at_once.cut_off, "{at_once}");
+}
+
+#[test]
+fn nothing_goes_wrong_when_what_a_saga_runs_moves_to_a_newer_version() {
+    for shape in [[Run(Short), Check], [Run(Checked), Check]] {
+        let report = Topology::of(shape).with_newer_errands().explorer::<5>().run();
+        assert!(report.violation.is_none() && !report.cut_off, "{shape:?}: {report}");
+    }
 }
 
 #[test]

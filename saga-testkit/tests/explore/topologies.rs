@@ -75,3 +75,24 @@ fn two_sagas_that_share_nothing_have_the_product_of_their_states() {
     assert_eq!(both.states, alone.states * alone.states);
     assert_eq!(both.ends, alone.ends * alone.ends);
 }
+
+#[test]
+fn nothing_goes_wrong_when_a_saga_moves_to_a_newer_version() {
+    use Part::{ClosedPivot, Elsewhere, Gone, Loop, Pivot, Step, Then, Wait};
+    let changes: [(&[Part], &[Part]); 6] = [
+        (&[Step, Pivot], &[Step, Pivot, Then]),
+        (&[Step, Step, ClosedPivot], &[Step, Gone, ClosedPivot]),
+        (&[Step, Step, Pivot], &[Step, Elsewhere, Pivot]),
+        (&[Step, Step, Pivot, Then], &[Step, Pivot, Then, Then]),
+        (&[Step, Gone, Wait], &[Step, Step, Wait]),
+        (&[Loop, Pivot], &[Loop, Step, Pivot]),
+    ];
+    for (older, newer) in changes {
+        let first = Topology::of(older.iter().copied()).definition::<5>();
+        let second = Topology::of(newer.iter().copied()).upgrade_of::<5>(&first);
+        let of_first = || explore(&first).saga(&Diary::of(1));
+        let report = of_first().upgrade_to(&second).run();
+        assert!(report.violation.is_none() && !report.cut_off, "{older:?}, {newer:?}: {report}");
+        assert!(report.states > of_first().run().states, "{older:?}, {newer:?}: sagas move");
+    }
+}

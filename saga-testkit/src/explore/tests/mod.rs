@@ -6,3 +6,4 @@ mod portrait;
 mod reduction;
 mod sub_sagas;
 mod unreduced;
+mod upgrades;
