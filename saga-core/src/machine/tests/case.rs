@@ -11,8 +11,8 @@ use super::contract::Approval;
 use crate::definition::{Definition, Plan, Saga, ScriptError};
 use crate::id::{Destination, Direction, MessageId, SagaId, StepName};
 use crate::machine::{
-    Applied, Decision, Effect, Event, Ignored, Instance, Parent, Resolution, Status, Stored,
-    Transition, TransitionError, apply, start, start_by,
+    Applied, Decision, Effect, Event, Ignored, Instance, Parent, Resolution, Status, Stored, Transition,
+    TransitionError, apply, start, start_by,
 };
 use crate::message::{Answer, Fault, Payload, TraceParent};
 use crate::policy::Timestamp;

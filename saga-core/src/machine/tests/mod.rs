@@ -22,3 +22,4 @@ mod sub_sagas;
 mod table;
 mod topology;
 mod unknown;
+mod upgrades;
