@@ -2,7 +2,7 @@
 
 use super::case::{Case, cancel, name, signal};
 use super::contract::{
-    Approval, Authorize, Capture, Order, Reserve, Screen, Ship, Thank, approved_order, order,
+    Approval, Authorize, Capture, Order, Reserve, Screen, Ship, Thank, approved_order, child_order, order,
 };
 use crate::definition::{Definition, saga};
 use crate::id::Direction::Do;
@@ -70,6 +70,17 @@ fn a_version_is_asked_for_sagas_of_those_only_that_it_takes_and_that_have_not_en
     ended.moved(&cancel());
     ended.answer("reserve", Answer::Undone);
     assert_eq!(upgrade(unscreened().plan(), &ended.saga), Err(UpgradeError::Ended));
+}
+
+#[test]
+fn a_saga_that_is_through_as_a_step_stays_for_what_comes_behind_would_never_be_done() {
+    let mut child = Case::run_by(&child_order(), Do);
+    child.done("reserve");
+    let newer = saga(2).step::<Reserve>().check::<Screen>().step::<Authorize>().upgrade_from(&child_order());
+    let newer = newer.build().unwrap();
+    assert!(upgrade(newer.plan(), &child.saga).is_ok());
+    child.done("screen");
+    assert_eq!(upgrade(newer.plan(), &child.saga), Err(UpgradeError::Through));
 }
 
 #[test]
