@@ -125,6 +125,18 @@ mod gallery {
         StrayReplyDropped,
         /// A reply for a definition that is not known is acked.
         UnknownDefinitionDropped,
+        /// What is held is known by its message's id, which the answers to all attempts share.
+        HeldByMessage,
+        /// What a local step writes is committed before its saga's transition.
+        LocalEffectApart,
+        /// A signal that comes before its saga waits is dropped.
+        EarlySignalDropped,
+        /// A signal counts although another one came before.
+        SignalTakenTwice,
+        /// A saga that was let in takes its room for ever.
+        RoomLeaked,
+        /// Sagas that were let in after the last count are not counted.
+        StartsUncounted,
         /// Commands are sent before their transition is committed.
         SentBeforeCommit,
         /// A reply is acked when it is received.
@@ -135,7 +147,7 @@ mod gallery {
 
     impl Bug {
         /// Every bug.
-        pub const ALL: [Bug; 41] = [
+        pub const ALL: [Bug; 47] = [
             Bug::TimeoutIsRefusal,
             Bug::FaultIsRefusal,
             Bug::LateDoneAccepted,
@@ -174,6 +186,12 @@ mod gallery {
             Bug::HotRowsUnclaimed,
             Bug::StrayReplyDropped,
             Bug::UnknownDefinitionDropped,
+            Bug::HeldByMessage,
+            Bug::LocalEffectApart,
+            Bug::EarlySignalDropped,
+            Bug::SignalTakenTwice,
+            Bug::RoomLeaked,
+            Bug::StartsUncounted,
             Bug::SentBeforeCommit,
             Bug::ReplyAckedEarly,
             Bug::OwnClock,

@@ -1,8 +1,11 @@
 //! The saga of a large order: each parcel of it is delivered by a saga of its own.
 
+use std::time::Duration;
+
 use saga_core::policy::Retry;
 use saga_core::{
-    Compensate, Definition, DefinitionError, Each, Outcome, Participant, Run, Saga, Step, SubSaga, saga,
+    Compensate, Definition, DefinitionError, Each, Outcome, Participant, Run, Saga, Signal, Step, SubSaga,
+    saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,9 +47,32 @@ impl SubSaga for Delivery {
     type Orchestrator = Shipping;
 }
 
+/// Whether somebody in the shop finds the order too large.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Approval {
+    pub(crate) is_given: bool,
+}
+
+impl Signal<PlaceBulkOrder> for Approval {
+    const NAME: &'static str = "approval";
+
+    fn deadline() -> Duration {
+        Duration::from_millis(1_500)
+    }
+
+    fn is_refusal(&self) -> bool {
+        !self.is_given
+    }
+}
+
 /// The saga itself.
 pub(crate) fn place_bulk_order() -> Result<Definition<PlaceBulkOrder>, DefinitionError> {
-    saga(1).step::<AuthorizePayment>().for_each::<Run<Delivery>>().pivot::<CapturePayment>().build()
+    saga(1)
+        .step::<AuthorizePayment>()
+        .wait::<Approval>()
+        .for_each::<Run<Delivery>>()
+        .pivot::<CapturePayment>()
+        .build()
 }
 
 /// The saga of each parcel.

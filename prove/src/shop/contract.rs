@@ -54,6 +54,8 @@ commands! {
     CheckFraud: Payment, "payment.check.v1", ();
     /// Takes the money.
     CapturePayment: Payment, "payment.capture.v1", ();
+    /// Sends the invoice.
+    SendInvoice: Payment, "payment.invoice.v1", ();
     /// Puts what is to be delivered into a parcel.
     PackParcel: Inventory, "inventory.pack.v1", u32;
     /// Puts it back.

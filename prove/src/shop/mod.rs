@@ -13,13 +13,15 @@ use saga_testkit::simulate::{Simulation, simulate};
 use saga_testkit::suite::Dice;
 
 use books::Books;
-use bulk::{PlaceBulkOrder, delivery, place_bulk_order};
-use saga::{PlaceOrder, place_order};
+use bulk::{Approval, PlaceBulkOrder, delivery, place_bulk_order};
+use saga::{PlaceOrder, place_order, place_order_with_invoice};
 
 /// The shop with everything that can go wrong: its sagas by turns.
 pub(crate) fn simulation() -> Result<Simulation<PlaceOrder>, DefinitionError> {
     let order = |dice: &mut Dice| PlaceOrder { order: any(dice), amount: amount(dice) };
-    Ok(in_shop(simulate(&place_order()?, order)).by_turns(bulk_orders()?))
+    let first = place_order()?;
+    let orders = simulate(&first, order).upgrade(&place_order_with_invoice(&first)?);
+    Ok(in_shop(orders).by_turns(bulk_orders()?))
 }
 
 /// Large orders, whose parcels are delivered by sagas of their own.
@@ -28,7 +30,9 @@ fn bulk_orders() -> Result<Simulation<PlaceBulkOrder>, DefinitionError> {
         let parcels = dice.roll(PARCELS_MAX + 1) as u64;
         PlaceBulkOrder { order: any(dice), amount: amount(dice), parcels }
     };
-    Ok(in_shop(simulate(&place_bulk_order()?, order).sub_saga(&delivery()?)))
+    let orders = simulate(&place_bulk_order()?, order).sub_saga(&delivery()?);
+    let orders = orders.signal(|dice| Approval { is_given: dice.roll(4) > 0 });
+    Ok(in_shop(orders.in_flight(IN_FLIGHT_MAX)))
 }
 
 fn in_shop<S: Saga>(simulation: Simulation<S>) -> Simulation<S> {
@@ -45,6 +49,9 @@ fn amount(dice: &mut Dice) -> u32 {
 
 /// Amounts decide what is refused: about half of the orders are not.
 const AMOUNT_MAX: usize = 13;
+
+/// Fewer than callers come.
+const IN_FLIGHT_MAX: u64 = 2;
 
 /// One more than are under way at once.
 const PARCELS_MAX: usize = 3;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::{
     AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, ReleaseStock, ReserveStock,
-    ShipOrder, VoidPayment,
+    SendInvoice, ShipOrder, VoidPayment,
 };
 
 /// An order.
@@ -33,6 +33,22 @@ pub(crate) fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
         .pivot::<CapturePayment>()
         .then::<ShipOrder>()
         .deadline(Duration::from_secs(4))
+        .build()
+}
+
+/// A newer version of it, to which orders may move that are not yet shipped.
+pub(crate) fn place_order_with_invoice(
+    first: &Definition<PlaceOrder>,
+) -> Result<Definition<PlaceOrder>, DefinitionError> {
+    saga(2)
+        .step::<ReserveStock>()
+        .parallel::<(AuthorizePayment, BookCourier)>()
+        .check::<CheckFraud>()
+        .pivot::<CapturePayment>()
+        .then::<SendInvoice>()
+        .then::<ShipOrder>()
+        .deadline(Duration::from_secs(4))
+        .upgrade_from(first)
         .build()
 }
 
@@ -59,6 +75,7 @@ steps! {
     BookCourier quick();
     CheckFraud quick();
     CapturePayment quick().close_when_spent();
+    SendInvoice quick();
     ShipOrder quick();
 }
 
@@ -92,6 +109,7 @@ undos! {
 }
 
 impl NothingToUndo<PlaceOrder> for CheckFraud {}
+impl Retriable<PlaceOrder> for SendInvoice {}
 impl Retriable<PlaceOrder> for ShipOrder {}
 
 pub(super) use {steps, undos};

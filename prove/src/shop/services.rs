@@ -8,7 +8,8 @@ use saga_testkit::simulate::Simulated;
 use super::Books;
 use super::contract::{
     AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, Inventory, PackParcel,
-    PayCourier, Payment, RefundCourier, ReleaseStock, ReserveStock, ShipOrder, UnpackParcel, VoidPayment,
+    PayCourier, Payment, RefundCourier, ReleaseStock, ReserveStock, SendInvoice, ShipOrder, UnpackParcel,
+    VoidPayment,
 };
 
 type Tx = MemoryTx<Books>;
@@ -42,6 +43,7 @@ pub(crate) fn payment() -> Simulated<Payment, saga_testkit::simulate::Troubled<B
             .handle::<CheckFraud>()
             .handle::<CapturePayment>()
             .undo::<AuthorizePayment, VoidPayment>()
+            .handle::<SendInvoice>()
             .handle::<PayCourier>()
             .undo::<PayCourier, RefundCourier>()
     });
@@ -103,6 +105,13 @@ impl Undo<PackParcel, UnpackParcel, Tx> for Warehouse {
     }
 }
 
+impl Handle<SendInvoice, Tx> for Bank {
+    async fn handle(&self, SendInvoice { order, .. }: SendInvoice, tx: &mut Tx) -> Handled<SendInvoice> {
+        tx.data_mut().spend(order, PAPER, 1);
+        Ok(Reply::Done(()))
+    }
+}
+
 impl Handle<PayCourier, Tx> for Bank {
     async fn handle(&self, PayCourier { order, amount }: PayCourier, tx: &mut Tx) -> Handled<PayCourier> {
         tx.data_mut().spend(order, FEE, amount);
@@ -156,4 +165,5 @@ const OPENING: u32 = 10_000;
 const ITEMS: &str = "items";
 const COURIER: &str = "courier";
 const MONEY: &str = "money";
+const PAPER: &str = "paper";
 const FEE: &str = "the courier's fee";

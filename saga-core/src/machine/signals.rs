@@ -14,6 +14,7 @@ pub(super) fn given(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> M
     if let Some(StepState::Waiting { .. }) = turn.state(place) {
         return take(turn, place, signal);
     }
+    planted!(EarlySignalDropped: return Err(Ignored::NotAwaited.into()));
     turn.set(place, StepState::Early(signal.clone()));
     Ok((Next::Forward, Decision::Kept(step.clone())))
 }
@@ -79,6 +80,7 @@ fn expected(turn: &mut Turn<'_>, step: &StepName, signal: &Payload) -> Result<Pl
         (Work::Signal { .. }, None | Some(StepState::Waiting { signal: None, .. })) => {}
         (Work::Signal { .. }, Some(StepState::Skipped)) => return Err(Ignored::NotAwaited.into()),
         (Work::Signal { .. }, Some(_)) => {
+            planted!(SignalTakenTwice: return Ok(place));
             let why = TransitionError::SignalTaken(step.clone());
             return Err(too_late(&turn.before.state, step, signal, why));
         }

@@ -57,11 +57,23 @@ pub enum Seen {
     ChildNeverBegun,
     /// A saga that runs as a step was asked again, and answered from memory.
     ChildAnsweredAgain,
+    /// A signal came before its saga waited for it, and was kept.
+    SignalEarly,
+    /// A signal came when another one was taken, or too late.
+    SignalRefused,
+    /// A saga was compensated because no signal came in time.
+    SignalMissed,
+    /// A start was refused, because enough sagas were under way.
+    StartRefused,
+    /// A saga moved to a newer version of its definition.
+    Upgraded,
+    /// A reply was kept for a build that knows its saga's definition.
+    ReplyHeld,
 }
 
 impl Seen {
     /// Everything that is counted.
-    pub const ALL: [Seen; 26] = [
+    pub const ALL: [Seen; 32] = [
         Seen::Completed,
         Seen::Compensated,
         Seen::Released,
@@ -88,6 +100,12 @@ impl Seen {
         Seen::ChildRefused,
         Seen::ChildNeverBegun,
         Seen::ChildAnsweredAgain,
+        Seen::SignalEarly,
+        Seen::SignalRefused,
+        Seen::SignalMissed,
+        Seen::StartRefused,
+        Seen::Upgraded,
+        Seen::ReplyHeld,
     ];
 
     /// Its name in reports.
@@ -119,6 +137,12 @@ impl Seen {
             Seen::ChildRefused => "child_refused",
             Seen::ChildNeverBegun => "child_never_begun",
             Seen::ChildAnsweredAgain => "child_answered_again",
+            Seen::SignalEarly => "signal_early",
+            Seen::SignalRefused => "signal_refused",
+            Seen::SignalMissed => "signal_missed",
+            Seen::StartRefused => "start_refused",
+            Seen::Upgraded => "upgraded",
+            Seen::ReplyHeld => "reply_held",
         }
     }
 }

@@ -103,6 +103,7 @@ mod report;
 mod schedule;
 mod script;
 mod seeds;
+mod signals;
 mod stage;
 mod store;
 mod trace;
@@ -112,8 +113,10 @@ mod world;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use saga_core::{Definition, Participant, Saga, SubSaga};
+use saga_core::runtime::SagaLimits;
+use saga_core::{Definition, Participant, Saga, Signal, SubSaga};
 
 pub use counters::{Counters, Seen};
 pub use fault::Fault;
@@ -123,6 +126,7 @@ use participants::Blueprint;
 pub use participants::Simulated;
 use registered::Registered;
 use seeds::Turn;
+use signals::Signals;
 
 pub use planted::Bug;
 pub use report::{Report, Violation};
@@ -138,6 +142,8 @@ pub fn simulate<S: Saga>(
         registered: Registered::of(definition),
         begin: Box::new(begin),
         participants: Vec::new(),
+        signals: Vec::new(),
+        in_flight: None,
         without: Vec::new(),
         bug: None,
         seeds: 0..1000,
@@ -151,6 +157,9 @@ pub struct Simulation<S> {
     registered: Registered,
     begin: Box<dyn Fn(&mut Dice) -> S + Send + Sync>,
     participants: Vec<Arc<dyn Blueprint>>,
+    signals: Vec<Arc<Signals>>,
+    /// How many of the sagas that are started may be under way.
+    in_flight: Option<u64>,
     without: Vec<Fault>,
     bug: Option<Bug>,
     seeds: Range<u64>,
@@ -176,6 +185,25 @@ impl<S: Saga> Simulation<S> {
         self
     }
 
+    /// Has somebody give each saga a signal that is drawn for it: early, in time, late, twice, or never.
+    pub fn signal<G: Signal<S>>(mut self, draw: impl Fn(&mut Dice) -> G + Send + Sync + 'static) -> Self {
+        self.signals.extend(Signals::of(draw).map(Arc::new));
+        self
+    }
+
+    /// Limits how many of the sagas that are started may be under way. Callers wait for a while, and are refused then.
+    pub fn in_flight(mut self, sagas: u64) -> Self {
+        let limits = SagaLimits::default().in_flight(sagas).wait(START_WAIT);
+        self.registered.limit::<S>(limits);
+        Simulation { in_flight: Some(sagas), ..self }
+    }
+
+    /// Has sagas move to a newer version of the definition. Some orchestrators know it, and some do not yet.
+    pub fn upgrade(mut self, newer: &Definition<S>) -> Self {
+        self.registered.upgrade(newer);
+        self
+    }
+
     /// Runs another simulation by turns with this one, which says which seeds are run, and which bug is planted.
     pub fn by_turns<T: Saga>(mut self, other: Simulation<T>) -> Self {
         self.turns.push(Box::new(other));
@@ -198,3 +226,6 @@ impl<S: Saga> Simulation<S> {
         Simulation { seeds, ..self }
     }
 }
+
+/// Short beside a saga, so that callers are refused.
+const START_WAIT: Duration = Duration::from_millis(200);

@@ -52,11 +52,13 @@ impl<S: Saga> Simulation<S> {
             Payload::encode(&saga).ok()
         });
         let inputs: Vec<Payload> = inputs.collect();
-        inputs
-            .into_iter()
-            .enumerate()
-            .map(|(number, input)| tokio::spawn(stage.clone().call(number, input)))
-            .collect()
+        for (number, signals) in
+            (0..inputs.len()).flat_map(|number| self.signals.iter().map(move |one| (number, one)))
+        {
+            tokio::spawn(stage.clone().give(number, signals.clone()));
+        }
+        let callers = inputs.into_iter().enumerate();
+        callers.map(|(number, input)| tokio::spawn(stage.clone().call(number, input))).collect()
     }
 }
 

@@ -9,12 +9,13 @@ use saga_core::id::{BusinessKey, Destination, Direction, MessageId, SagaId};
 use saga_core::machine::Status;
 use saga_core::message::{Answer, Envelope, Headers, Payload, ReplyMessage, TraceParent};
 use saga_core::port::Transport;
-use saga_core::runtime::{Orchestrator, SagaOutcome, StartError};
+use saga_core::runtime::{SagaOutcome, StartError};
 use uuid::Uuid;
 
+use super::counters::Seen;
 use super::fault::Fault;
 use super::process::Process;
-use super::stage::{Ports, REPLIES, Stage};
+use super::stage::{REPLIES, Stage};
 
 impl<S: Saga> Stage<S> {
     /// A caller: starts a saga under a key, again and again until it is told that it is started.
@@ -37,6 +38,7 @@ impl<S: Saga> Stage<S> {
                         .world
                         .violation(format!("S1: a repeated start was taken for another one: {saga}"));
                 }
+                Some(Err(StartError::Busy(_))) => self.world.count(Seen::StartRefused),
                 Some(Err(_)) | None => tokio::time::sleep(self.world.millis(20..200)).await,
             }
         }
@@ -44,11 +46,13 @@ impl<S: Saga> Stage<S> {
 
     /// One try; `None` if no process could be asked, or it died.
     async fn start(&self, key: &BusinessKey, input: &Payload) -> Option<Result<SagaId, StartError>> {
-        let (process, orchestrator) =
-            self.orchestrators[self.world.roll(self.orchestrators.len())].running()?;
+        let (process, orchestrator) = self.some_orchestrator()?;
         let starting = async {
             let saga: S = input.decode().ok()?;
-            let handle = match orchestrator.start_as(key.clone(), saga).await {
+            let starting = orchestrator.start_as(key.clone(), saga);
+            // Some callers lose their patience.
+            let patience = if self.world.roll(8) == 0 { self.world.millis(1..300) } else { Duration::MAX };
+            let handle = match tokio::time::timeout(patience, starting).await.ok()? {
                 Ok(handle) => handle,
                 Err(error) => return Some(Err(error)),
             };
@@ -94,9 +98,7 @@ impl<S: Saga> Stage<S> {
     }
 
     async fn verb(&self, saga: SagaId, verb: usize) -> Option<()> {
-        let (process, orchestrator) =
-            self.orchestrators[self.world.roll(self.orchestrators.len())].running()?;
-        let orchestrator: Arc<Orchestrator<Ports>> = orchestrator;
+        let (process, orchestrator) = self.some_orchestrator()?;
         let asking = async {
             match verb {
                 0 => orchestrator.retry(saga, "the simulator says so").await,

@@ -104,7 +104,9 @@ impl<S: Saga> Stage<S> {
     async fn start_orchestrator(&self, process: &Arc<Process>) -> Option<Orchestrator<Ports>> {
         let store = Arc::new(Faulty::new(self.store.clone(), process));
         let transport = Arc::new(Faulty::new(self.broker.connect(), process));
-        let builder = self.registered.tell(Orchestrator::builder(store, transport, REPLIES));
+        let is_newest = self.world.is_calm() || self.world.roll(2) == 0;
+        let builder = Orchestrator::builder(store, transport, REPLIES);
+        let builder = self.registered.tell(builder, is_newest);
         builder.retention(Retention::after(RETIRED_AFTER)).ids(process.clone()).start().await.ok()
     }
 
@@ -142,15 +144,23 @@ impl<S: Saga> Stage<S> {
         process.unless_it_dies(stopping).await;
     }
 
+    /// An orchestrator, if it runs.
+    pub(super) fn some_orchestrator(&self) -> Option<(Arc<Process>, Arc<Orchestrator<Ports>>)> {
+        self.orchestrators[self.world.roll(self.orchestrators.len())].running()
+    }
+
     async fn before_the_next_life(&self) {
         tokio::time::sleep(self.world.millis(10..700)).await;
     }
 
-    /// Ends all faults: whoever stands still goes on.
+    /// Ends all faults: whoever stands still goes on, and the newest build is everywhere.
     pub(super) fn calm_down(&self) {
         self.world.calm_down();
         for post in &self.orchestrators {
             post.hit(|process| process.go_on());
+            if self.registered.has_upgrade() {
+                post.hit(|process| process.die());
+            }
         }
         for post in &self.workers {
             post.hit(|process| process.go_on());

@@ -80,7 +80,13 @@ impl Store for Faulty<MemoryStore> {
     }
 
     async fn hold(&self, replies: &[HeldReply]) -> Result<(), StoreError> {
-        self.call("hold replies", self.inner.hold(replies)).await
+        let holding = async {
+            self.inner.hold(replies).await?;
+            self.process.note(format_args!("holds {} replies", replies.len()));
+            self.process.world.witness(|witness, counters| witness.held(replies, counters));
+            Ok(())
+        };
+        self.call("hold replies", holding).await
     }
 
     async fn held(&self, known: &[DefinitionRef], limit: usize) -> Result<Vec<HeldReply>, StoreError> {
@@ -88,7 +94,13 @@ impl Store for Faulty<MemoryStore> {
     }
 
     async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError> {
-        self.call("drop held replies", self.inner.drop_held(replies)).await
+        let dropping = async {
+            self.inner.drop_held(replies).await?;
+            self.process.note(format_args!("drops {} replies", replies.len()));
+            self.process.world.witness(|witness, counters| witness.dropped(replies, counters));
+            Ok(())
+        };
+        self.call("drop held replies", dropping).await
     }
 }
 

@@ -62,7 +62,7 @@ impl World {
             ids: 0,
             trace: Trace::new(is_told),
             counters: Counters::default(),
-            witness: Witness::new(simulation.registered.plans()),
+            witness: Witness::new(simulation.registered.plans(), simulation.in_flight),
             charges: BTreeMap::new(),
         })))
     }

@@ -83,6 +83,7 @@ pub(super) struct Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
+        planted!(RoomLeaked: return);
         self.admission.state().settle(&self.saga);
     }
 }
@@ -204,6 +205,7 @@ impl State {
 
     /// What was let in and is not counted. Each saga is expected to ask each of its participants once.
     fn uncounted(&self) -> Counted {
+        planted!(StartsUncounted: return Counted::default());
         let started = self.started.iter();
         let each =
             started.map(|(saga, started)| (saga, &started.participants, started.pending + started.committed));

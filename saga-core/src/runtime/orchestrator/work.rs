@@ -1,6 +1,7 @@
 //! What a batch comes to before it is stored: one commit a saga, and whom it concerns.
 
 use metrics::counter;
+use uuid::Uuid;
 
 use super::arrival::{EventArrival, Source, StartArrival, Verdict};
 use super::child;
@@ -10,7 +11,7 @@ use super::registry::Registry;
 use crate::definition::Plan;
 use crate::id::{SagaId, StepName};
 use crate::machine::{Event, Instance, StateError, Status, Stored};
-use crate::message::Payload;
+use crate::message::{Envelope, Payload};
 use crate::policy::Timestamp;
 use crate::port::{Change, Commit, HeldId, HeldReply, TimerChange};
 
@@ -93,7 +94,7 @@ impl Work {
         for arrival in arrivals {
             match &arrival.source {
                 Source::Delivery { envelope, .. } => {
-                    let id = HeldId(envelope.id.as_uuid());
+                    let id = held_id(envelope);
                     self.held.push(HeldReply { id, saga: arrival.saga, envelope: (**envelope).clone() });
                     self.holding.push(arrival);
                 }
@@ -175,6 +176,13 @@ impl Work {
         }
     }
 }
+/// The same for all copies of a message, and another one for the answer to another attempt, whose message id is the same.
+fn held_id(envelope: &Envelope) -> HeldId {
+    planted!(HeldByMessage: return HeldId(envelope.id.as_uuid()));
+    let headers = envelope.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+    HeldId(Uuid::new_v5(&envelope.id.as_uuid(), headers.collect::<String>().as_bytes()))
+}
+
 /// A commit that parks a saga with its state and data untouched. Its events come again when it is released.
 pub(super) fn park_as_it_is<'a>(
     before: &Stored,
@@ -206,5 +214,28 @@ fn steps(before: &Stored, plan: Option<&Plan>) -> Vec<StepName> {
     match Instance::decode(before.clone()) {
         Ok(saga) => saga.state.steps().iter().map(|record| record.name.clone()).collect(),
         Err(_) => plan.map_or(&[][..], Plan::steps).iter().map(|step| step.name.clone()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Destination, Direction, MessageId};
+    use crate::message::{Answer, ReplyMessage, TraceParent};
+
+    fn reply(attempt: u32, answer: Answer) -> HeldId {
+        let (saga, step) = (SagaId::from_uuid(Uuid::from_u128(7)), StepName::new("reserve").unwrap());
+        let direction = Direction::Do;
+        let trace = TraceParent::of_message(saga, MessageId::command(saga, &step, direction));
+        let reply = ReplyMessage { saga, step, direction, attempt, answer, trace };
+        held_id(&reply.encode(Destination::new("replies").unwrap()))
+    }
+
+    #[test]
+    fn each_answer_is_held_once_and_none_takes_the_place_of_another() {
+        let done = || Answer::Done(Payload::default());
+        assert_eq!(reply(2, done()), reply(2, done()));
+        assert_ne!(reply(1, done()), reply(2, done()));
+        assert_ne!(reply(2, Answer::Running), reply(2, done()));
     }
 }

@@ -161,7 +161,7 @@ impl Witness {
         }
     }
 
-    fn why_not_acked(&self, envelope: &Envelope, counters: &mut Counters) -> Option<&'static str> {
+    pub(super) fn why_not_acked(&self, envelope: &Envelope, counters: &mut Counters) -> Option<&'static str> {
         if let Ok(command) = CommandMessage::decode(envelope) {
             let CommandMessage { saga, step, direction, attempt, not_after, .. } = command;
             if self.step(saga, &step).is_some_and(|step| step.sub_saga().is_some()) {
@@ -178,6 +178,7 @@ impl Witness {
             return self.why_notice_not_acked(envelope, &notice);
         }
         match ReplyMessage::decode(envelope) {
+            Ok(_) if self.is_held(&Said::of(envelope)) => None,
             Ok(reply) => self.why_reply_not_acked(reply, counters),
             Err(_) => Some("nobody can read it"),
         }

@@ -4,10 +4,13 @@
 
 mod family;
 mod forgetting;
+mod limit;
 mod message;
 mod relay;
 mod saga;
+mod signal;
 mod step;
+mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use saga_core::id::{Direction, ParticipantName, SagaId, StepName, Version};
 use saga_core::machine::{Status, Stored};
 use saga_core::message::{Envelope, Payload};
 use saga_core::policy::Timestamp;
-use saga_core::port::RowId;
+use saga_core::port::{HeldId, RowId};
 
 pub(super) use message::Said;
 
@@ -38,6 +41,12 @@ pub(super) struct Witness {
     tombstones: BTreeSet<SagaId>,
     /// Sagas that are through, and are never told that their parent has completed.
     unreleased: BTreeSet<SagaId>,
+    /// The signals that were taken.
+    signals: BTreeMap<(SagaId, StepName), Payload>,
+    /// Replies that are kept for who knows their saga's definition.
+    held: BTreeMap<HeldId, Envelope>,
+    /// How many sagas that were not started by others may be under way.
+    in_flight: Option<u64>,
     /// The store's time, as it was last told.
     now: Timestamp,
     rows: BTreeMap<RowId, Row>,
@@ -59,6 +68,8 @@ type Asked = (SagaId, StepName, Direction, u32);
 /// A saga as its commits say it stands.
 struct Saga {
     stored: Stored,
+    /// The process that began it.
+    begun_by: String,
     /// The saga that it is a step of, and that step.
     parent: Option<(SagaId, StepName)>,
     /// Its status when it was not parked last.
@@ -85,7 +96,7 @@ struct Row {
 }
 
 impl Witness {
-    pub(super) fn new(plans: &[Arc<Plan>]) -> Self {
+    pub(super) fn new(plans: &[Arc<Plan>], in_flight: Option<u64>) -> Self {
         Witness {
             plans: plans.iter().map(|plan| (plan.reference().clone(), plan.clone())).collect(),
             sagas: BTreeMap::new(),
@@ -95,6 +106,9 @@ impl Witness {
             retired: BTreeSet::new(),
             tombstones: BTreeSet::new(),
             unreleased: BTreeSet::new(),
+            signals: BTreeMap::new(),
+            held: BTreeMap::new(),
+            in_flight,
             now: Timestamp::default(),
             rows: BTreeMap::new(),
             committed: BTreeSet::new(),

@@ -22,29 +22,39 @@ impl Witness {
         if self.retired.contains(&commit.id) && matches!(commit.change, Change::Start(_)) {
             return self.begun_again(commit);
         }
-        let before = self.follow(commit);
+        let before = self.follow(process, commit, counters);
         for entry in &commit.journal {
-            self.journalled(commit.id, entry);
+            self.journalled(commit.id, entry, counters);
         }
         // The others are answers, releases, and notifications, of which nothing comes back.
         for command in commit.outbox.iter().filter_map(|row| CommandMessage::decode(&row.envelope).ok()) {
             self.sent(commit, &command);
         }
         self.check_end(commit.id);
+        self.check_signals(commit.id, counters);
         self.check_family(commit, counters);
         count(before, commit, counters);
     }
 
     /// S1, S2, S7, S11: versions follow one another, and nothing follows the end. Returns the status before.
-    fn follow(&mut self, commit: &Commit) -> Option<Status> {
+    fn follow(&mut self, process: &str, commit: &Commit, counters: &mut Counters) -> Option<Status> {
         let before = self.sagas.get(&commit.id).map(|saga| (saga.stored.version, saga.stored.status));
         let version = match &commit.change {
             Change::Start(start) => {
                 let definition = start.definition.clone();
-                self.sagas.insert(commit.id, Saga::new(stored(commit, definition), start.parent.clone()));
+                let saga = Saga::new(process, stored(commit, definition), start.parent.clone());
+                self.sagas.insert(commit.id, saga);
+                self.check_limit(process);
                 0
             }
-            Change::Move { expected } | Change::Upgrade { expected, .. } => *expected,
+            Change::Move { expected } => *expected,
+            Change::Upgrade { expected, definition } => {
+                self.upgraded(commit.id, definition, counters);
+                if let Some(saga) = self.sagas.get_mut(&commit.id) {
+                    saga.stored.definition = definition.clone();
+                }
+                *expected
+            }
         };
         if version != before.map_or(0, |(version, _)| version) {
             self.violation(format!("S2: {} is moved from version {version}, and has {before:?}", commit.id));
@@ -67,10 +77,16 @@ impl Witness {
     }
 
     /// S10: an accepted answer answers a command that was sent, once, and is true.
-    fn journalled(&mut self, id: SagaId, entry: &JournalEntry) {
+    fn journalled(&mut self, id: SagaId, entry: &JournalEntry, counters: &mut Counters) {
         let (step, direction, attempt, answer) = match serde_json::from_slice(&entry.event) {
             Ok(Event::Replied { step, direction, attempt, answer }) => (step, direction, attempt, answer),
             Ok(Event::Asked { direction, .. }) => return self.check_asked(id, direction),
+            Ok(Event::Signalled { step, signal }) => {
+                if entry.decision.ends_with("kept") {
+                    counters.count(Seen::SignalEarly);
+                }
+                return self.taken_signal(id, step, signal);
+            }
             Ok(_) | Err(_) => return,
         };
         // An event that only parks its saga is not accepted: it comes again once the saga is released.
@@ -143,7 +159,7 @@ impl Witness {
     }
 
     /// The steps whose work was asked for.
-    fn sent_steps(&self, id: SagaId) -> Vec<StepName> {
+    pub(super) fn sent_steps(&self, id: SagaId) -> Vec<StepName> {
         let sent = self.sagas.get(&id).into_iter().flat_map(|saga| saga.sent.keys());
         sent.filter(|(_, direction)| *direction == Direction::Do).map(|(step, _)| step.clone()).collect()
     }
@@ -189,8 +205,9 @@ impl Witness {
 }
 
 impl Saga {
-    fn new(stored: Stored, parent: Option<(SagaId, StepName)>) -> Self {
+    fn new(process: &str, stored: Stored, parent: Option<(SagaId, StepName)>) -> Self {
         Saga {
+            begun_by: process.to_owned(),
             input: stored.data.clone(),
             parent,
             unparked: stored.status,
@@ -205,7 +222,7 @@ impl Saga {
 }
 
 /// Whether no saga completes without this step: neither its data nor its items decide, and no signal takes its place.
-fn must_be_sent(step: &StepPlan) -> bool {
+pub(super) fn must_be_sent(step: &StepPlan) -> bool {
     !step.conditional && step.items_at_once.is_none() && step.command().is_some()
 }
 
