@@ -56,6 +56,13 @@ impl Books {
         }
     }
 
+    /// Whether something has gone with exactly these orders.
+    pub(crate) fn is_gone_with(&self, what: &'static str, orders: impl IntoIterator<Item = u64>) -> bool {
+        let mut orders: Vec<_> = orders.into_iter().map(|order| (order, what)).collect();
+        orders.sort_unstable();
+        orders.iter().eq(self.gone.keys().filter(|(_, gone)| *gone == what))
+    }
+
     fn mistaken(&mut self, what: String) {
         self.mistake.get_or_insert(what);
     }

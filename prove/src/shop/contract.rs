@@ -1,6 +1,6 @@
 //! What the shop's services promise one another.
 
-use saga_core::{Command, Participant, Undoes};
+use saga_core::{Command, Local, Participant, Undoes};
 use serde::{Deserialize, Serialize};
 
 /// The service that keeps the stock.
@@ -54,6 +54,10 @@ commands! {
     CheckFraud: Payment, "payment.check.v1", ();
     /// Takes the money.
     CapturePayment: Payment, "payment.capture.v1", ();
+    /// Writes the order into the shop's own books.
+    NoteOrder: Local, "shop.note.v1", u32;
+    /// Strikes it out.
+    StrikeOrder: Local, "shop.strike.v1", ();
     /// Sends the invoice.
     SendInvoice: Payment, "payment.invoice.v1", ();
     /// Puts what is to be delivered into a parcel.
@@ -69,5 +73,6 @@ commands! {
 impl Undoes<ReserveStock> for ReleaseStock {}
 impl Undoes<BookCourier> for CancelCourier {}
 impl Undoes<AuthorizePayment> for VoidPayment {}
+impl Undoes<NoteOrder> for StrikeOrder {}
 impl Undoes<PackParcel> for UnpackParcel {}
 impl Undoes<PayCourier> for RefundCourier {}

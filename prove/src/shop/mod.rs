@@ -20,7 +20,7 @@ use saga::{PlaceOrder, place_order, place_order_with_invoice};
 pub(crate) fn simulation() -> Result<Simulation<PlaceOrder>, DefinitionError> {
     let order = |dice: &mut Dice| PlaceOrder { order: any(dice), amount: amount(dice) };
     let first = place_order()?;
-    let orders = simulate(&first, order).upgrade(&place_order_with_invoice(&first)?);
+    let orders = simulate(&first, order).local(services::desk()).upgrade(&place_order_with_invoice(&first)?);
     Ok(in_shop(orders).by_turns(bulk_orders()?))
 }
 

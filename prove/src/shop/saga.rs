@@ -9,8 +9,8 @@ use saga_core::{
 use serde::{Deserialize, Serialize};
 
 use super::contract::{
-    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, ReleaseStock, ReserveStock,
-    SendInvoice, ShipOrder, VoidPayment,
+    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, NoteOrder, ReleaseStock,
+    ReserveStock, SendInvoice, ShipOrder, StrikeOrder, VoidPayment,
 };
 
 /// An order.
@@ -28,7 +28,7 @@ impl Saga for PlaceOrder {
 pub(crate) fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
     saga(1)
         .step::<ReserveStock>()
-        .parallel::<(AuthorizePayment, BookCourier)>()
+        .parallel::<(AuthorizePayment, BookCourier, NoteOrder)>()
         .check::<CheckFraud>()
         .pivot::<CapturePayment>()
         .then::<ShipOrder>()
@@ -42,7 +42,7 @@ pub(crate) fn place_order_with_invoice(
 ) -> Result<Definition<PlaceOrder>, DefinitionError> {
     saga(2)
         .step::<ReserveStock>()
-        .parallel::<(AuthorizePayment, BookCourier)>()
+        .parallel::<(AuthorizePayment, BookCourier, NoteOrder)>()
         .check::<CheckFraud>()
         .pivot::<CapturePayment>()
         .then::<SendInvoice>()
@@ -73,6 +73,7 @@ steps! {
     ReserveStock quick();
     AuthorizePayment quick();
     BookCourier quick();
+    NoteOrder quick();
     CheckFraud quick();
     CapturePayment quick().close_when_spent();
     SendInvoice quick();
@@ -106,6 +107,7 @@ undos! {
     ReserveStock by ReleaseStock;
     AuthorizePayment by VoidPayment;
     BookCourier by CancelCourier;
+    NoteOrder by StrikeOrder;
 }
 
 impl NothingToUndo<PlaceOrder> for CheckFraud {}

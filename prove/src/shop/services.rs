@@ -1,16 +1,18 @@
 //! The shop's two services. A handler that refuses has written before, so that it shows if that is not rolled back.
 
-use saga_core::memory::MemoryTx;
+use saga_core::Local;
+use saga_core::memory::{MemoryTx, MemoryWorkTx};
 use saga_core::message::{Command, Fault};
 use saga_core::runtime::{Handle, Handled, Reply, Undo, service};
-use saga_testkit::simulate::Simulated;
+use saga_testkit::simulate::{LocalData, Simulated, SimulatedLocal, Troubled};
 
 use super::Books;
 use super::contract::{
-    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, Inventory, PackParcel,
-    PayCourier, Payment, RefundCourier, ReleaseStock, ReserveStock, SendInvoice, ShipOrder, UnpackParcel,
-    VoidPayment,
+    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, Inventory, NoteOrder,
+    PackParcel, PayCourier, Payment, RefundCourier, ReleaseStock, ReserveStock, SendInvoice, ShipOrder,
+    StrikeOrder, UnpackParcel, VoidPayment,
 };
+use super::saga::PlaceOrder;
 
 type Tx = MemoryTx<Books>;
 
@@ -21,7 +23,7 @@ pub(crate) struct Warehouse;
 pub(crate) struct Bank;
 
 /// The inventory as a simulation runs it.
-pub(crate) fn inventory() -> Simulated<Inventory, saga_testkit::simulate::Troubled<Warehouse>, Books> {
+pub(crate) fn inventory() -> Simulated<Inventory, Troubled<Warehouse>, Books> {
     let simulated = Simulated::new(Books::opened_with(OPENING), |troubles| {
         service::<Inventory, _, _>(troubles.around(Warehouse))
             .handle::<ReserveStock>()
@@ -36,7 +38,7 @@ pub(crate) fn inventory() -> Simulated<Inventory, saga_testkit::simulate::Troubl
 }
 
 /// The payment service as a simulation runs it.
-pub(crate) fn payment() -> Simulated<Payment, saga_testkit::simulate::Troubled<Bank>, Books> {
+pub(crate) fn payment() -> Simulated<Payment, Troubled<Bank>, Books> {
     let simulated = Simulated::new(Books::opened_with(OPENING), |troubles| {
         service::<Payment, _, _>(troubles.around(Bank))
             .handle::<AuthorizePayment>()
@@ -155,6 +157,40 @@ impl Handle<CapturePayment, Tx> for Bank {
     }
 }
 
+/// The shop's own desk, where orders are noted.
+pub(crate) struct Desk(LocalData<Books>);
+
+/// Its local steps as a simulation runs them.
+pub(crate) fn desk() -> SimulatedLocal<PlaceOrder, Troubled<Desk>, Books> {
+    let simulated = SimulatedLocal::new(Books::opened_with(OPENING), |troubles, books| {
+        service::<Local, _, _>(troubles.around(Desk(books.clone())))
+            .handle::<NoteOrder>()
+            .undo::<NoteOrder, StrikeOrder>()
+    });
+    let are_noted = |books: &Books, completed: &[PlaceOrder]| {
+        books.is_gone_with(NOTE, completed.iter().map(|completed| completed.order))
+    };
+    simulated.always("its books balance", Books::balance).finally("what is noted is what was done", are_noted)
+}
+
+impl Handle<NoteOrder, MemoryWorkTx> for Desk {
+    async fn handle(
+        &self,
+        NoteOrder { order, amount }: NoteOrder,
+        tx: &mut MemoryWorkTx,
+    ) -> Handled<NoteOrder> {
+        self.0.on_commit(tx, move |books| books.spend(order, NOTE, amount));
+        unless(amount % 7 == 5, "the desk is closed", amount)
+    }
+}
+
+impl Undo<NoteOrder, StrikeOrder, MemoryWorkTx> for Desk {
+    async fn undo(&self, command: StrikeOrder, _did: u32, tx: &mut MemoryWorkTx) -> Result<(), Fault> {
+        self.0.on_commit(tx, move |books| books.get_back(command.order, NOTE));
+        Ok(())
+    }
+}
+
 fn unless<C: Command<Refusal = String>>(refused: bool, why: &str, reply: C::Reply) -> Handled<C> {
     Ok(if refused { Reply::Refused(why.into()) } else { Reply::Done(reply) })
 }
@@ -165,5 +201,6 @@ const OPENING: u32 = 10_000;
 const ITEMS: &str = "items";
 const COURIER: &str = "courier";
 const MONEY: &str = "money";
+const NOTE: &str = "note";
 const PAPER: &str = "paper";
 const FEE: &str = "the courier's fee";

@@ -69,11 +69,15 @@ pub enum Seen {
     Upgraded,
     /// A reply was kept for a build that knows its saga's definition.
     ReplyHeld,
+    /// A local step's work was committed with its saga.
+    LocalDone,
+    /// A local step was rolled back, because somebody else had moved its saga.
+    LocalRaceLost,
 }
 
 impl Seen {
     /// Everything that is counted.
-    pub const ALL: [Seen; 32] = [
+    pub const ALL: [Seen; 34] = [
         Seen::Completed,
         Seen::Compensated,
         Seen::Released,
@@ -106,6 +110,8 @@ impl Seen {
         Seen::StartRefused,
         Seen::Upgraded,
         Seen::ReplyHeld,
+        Seen::LocalDone,
+        Seen::LocalRaceLost,
     ];
 
     /// Its name in reports.
@@ -143,13 +149,21 @@ impl Seen {
             Seen::StartRefused => "start_refused",
             Seen::Upgraded => "upgraded",
             Seen::ReplyHeld => "reply_held",
+            Seen::LocalDone => "local_done",
+            Seen::LocalRaceLost => "local_race_lost",
         }
     }
 }
 
 /// How often each thing was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters([u64; Seen::ALL.len()]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters([0; Seen::ALL.len()])
+    }
+}
 
 impl Counters {
     /// How often it was seen.

@@ -95,6 +95,7 @@ mod faulty;
 mod fence;
 mod gateway;
 mod handlers;
+mod local;
 mod participants;
 mod planted;
 mod process;
@@ -122,6 +123,7 @@ pub use counters::{Counters, Seen};
 pub use fault::Fault;
 pub use gateway::Gateway;
 pub use handlers::{Troubled, Troubles};
+pub use local::{LocalData, SimulatedLocal};
 use participants::Blueprint;
 pub use participants::Simulated;
 use registered::Registered;
@@ -142,6 +144,7 @@ pub fn simulate<S: Saga>(
         registered: Registered::of(definition),
         begin: Box::new(begin),
         participants: Vec::new(),
+        local: None,
         signals: Vec::new(),
         in_flight: None,
         without: Vec::new(),
@@ -157,6 +160,7 @@ pub struct Simulation<S> {
     registered: Registered,
     begin: Box<dyn Fn(&mut Dice) -> S + Send + Sync>,
     participants: Vec<Arc<dyn Blueprint>>,
+    local: Option<Arc<dyn local::Premises<S>>>,
     signals: Vec<Arc<Signals>>,
     /// How many of the sagas that are started may be under way.
     in_flight: Option<u64>,
@@ -177,6 +181,15 @@ impl<S: Saga> Simulation<S> {
     {
         self.participants.push(Arc::new(participant));
         self
+    }
+
+    /// Adds what the local steps of all definitions do.
+    pub fn local<H, D>(self, local: SimulatedLocal<S, H, D>) -> Self
+    where
+        H: Send + Sync + 'static,
+        D: Clone + Send + Sync + 'static,
+    {
+        Simulation { local: Some(Arc::new(local)), ..self }
     }
 
     /// Adds a saga that others run as a step.

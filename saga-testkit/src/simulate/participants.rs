@@ -61,7 +61,7 @@ impl<P: Participant, H: Send + Sync + 'static, D: Clone + Send + Sync + 'static>
     }
 }
 
-fn add<D>(
+pub(super) fn add<D>(
     checks: &mut Arc<Vec<Check<D>>>,
     name: impl Into<String>,
     holds: impl Fn(&D) -> bool + Send + Sync + 'static,

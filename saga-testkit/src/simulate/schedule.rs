@@ -156,11 +156,25 @@ impl<S: Saga> Stage<S> {
         }
         self.world.witness(|witness, _| witness.nothing_lost());
         self.world.check_charges();
+        self.local_is_true().await;
         for site in &self.sites {
             for broken in site.broken().await {
                 self.world.violation(broken);
             }
         }
+    }
+
+    /// S4 for local steps: their data is that of the sagas that have completed.
+    async fn local_is_true(&self) {
+        let Some(local) = &self.local else { return };
+        let mut completed = Vec::new();
+        for saga in self.world.witness(|witness, _| witness.completed()) {
+            let details = self.store.show(saga).await.ok().flatten();
+            let data =
+                details.and_then(|details| Payload::from_bytes(details.stored.data).ok()?.decode().ok());
+            completed.extend(data);
+        }
+        local.broken(&completed).into_iter().for_each(|broken| self.world.violation(broken));
     }
 
     fn check_details(&self, details: &SagaDetails) {

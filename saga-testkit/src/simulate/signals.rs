@@ -12,10 +12,12 @@ use super::counters::Seen;
 use super::stage::Stage;
 use crate::suite::Dice;
 
+type Draw = Box<dyn Fn(&mut Dice) -> Option<Payload> + Send + Sync>;
+
 /// Signals for one step, with their types erased.
 pub(super) struct Signals {
     step: StepName,
-    draw: Box<dyn Fn(&mut Dice) -> Option<Payload> + Send + Sync>,
+    draw: Draw,
 }
 
 impl Signals {

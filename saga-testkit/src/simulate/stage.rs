@@ -1,6 +1,5 @@
 //! One run's processes: two orchestrators and two of each participant, each started again when it has died.
 
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::Simulation;
 use super::clock::JumpingClock;
 use super::fault::Fault;
 use super::faulty::Faulty;
+use super::local::Desk;
 use super::participants::{Running, STOP_GRACE, Site};
 use super::process::Process;
 use super::registered::Registered;
@@ -27,10 +27,10 @@ pub(super) struct Stage<S> {
     pub(super) clock: Arc<JumpingClock>,
     pub(super) broker: MemoryTransport,
     pub(super) sites: Vec<Arc<dyn Site>>,
+    pub(super) local: Option<Box<dyn Desk<S>>>,
     pub(super) orchestrators: Vec<Arc<Post<Orchestrator<Ports>>>>,
     /// Processes of participants.
     pub(super) workers: Vec<Arc<Post<Box<dyn Running>>>>,
-    saga: PhantomData<fn() -> S>,
 }
 
 /// A place at which one process runs at a time.
@@ -68,7 +68,7 @@ impl<S: Saga> Stage<S> {
         let stage = Arc::new(Stage {
             world: world.clone(),
             registered: simulation.registered.clone(),
-            saga: PhantomData,
+            local: simulation.local.clone().map(|local| local.build(world)),
             store: MemoryStore::new(clock.clone()),
             clock,
             broker: MemoryTransport::default(),
@@ -107,6 +107,10 @@ impl<S: Saga> Stage<S> {
         let is_newest = self.world.is_calm() || self.world.roll(2) == 0;
         let builder = Orchestrator::builder(store, transport, REPLIES);
         let builder = self.registered.tell(builder, is_newest);
+        let builder = match &self.local {
+            Some(local) => local.tell(builder, process),
+            None => builder,
+        };
         builder.retention(Retention::after(RETIRED_AFTER)).ids(process.clone()).start().await.ok()
     }
 

@@ -116,7 +116,7 @@ impl Faulty<MemoryStore> {
         self.inner.commit(&planted.collect::<Vec<_>>(), lease).await
     }
 
-    fn committed(&self, batch: &[Commit], results: &Results) {
+    pub(super) fn committed(&self, batch: &[Commit], results: &Results) {
         let process = &self.process;
         for (commit, result) in batch.iter().zip(results) {
             let decisions = commit.journal.iter().map(|entry| entry.decision.as_str()).collect::<Vec<_>>();

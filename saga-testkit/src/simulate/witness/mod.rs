@@ -148,6 +148,12 @@ impl Witness {
         self.sagas.get(&saga).map(|saga| saga.stored.status)
     }
 
+    /// The sagas that have completed, and are no steps of others.
+    pub(super) fn completed(&self) -> Vec<SagaId> {
+        let is_completed = |saga: &Saga| saga.stored.status == Status::Completed && saga.parent.is_none();
+        self.sagas.iter().filter(|(_, saga)| is_completed(saga)).map(|(id, _)| *id).collect()
+    }
+
     pub(super) fn is_parked_over(&self, saga: SagaId, what: &str) -> bool {
         let parked = self.sagas.get(&saga).and_then(|saga| saga.stored.parked.as_deref());
         parked.is_some_and(|reason| reason.contains(what))

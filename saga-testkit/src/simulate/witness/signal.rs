@@ -51,7 +51,8 @@ impl Witness {
         }
     }
 
-    fn state(&self, saga: SagaId, step: &StepName) -> Option<StepState> {
+    /// What a saga knows of a step.
+    pub(super) fn state(&self, saga: SagaId, step: &StepName) -> Option<StepState> {
         let saga = Instance::decode(self.sagas.get(&saga)?.stored.clone()).ok()?;
         saga.state.steps().iter().find(|record| record.name == *step).map(|record| record.state.clone())
     }

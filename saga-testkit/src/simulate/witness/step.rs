@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use saga_core::definition::{Role, StepPlan};
 use saga_core::fence::{FenceKey, FenceState};
 use saga_core::id::{Direction, MessageId, SagaId, StepName};
-use saga_core::message::{Answer, ReplyMessage};
+use saga_core::machine::StepState;
+use saga_core::message::{Answer, Payload, ReplyMessage};
 use saga_core::port::FenceWrite;
 
 use super::{Saga, Witness};
@@ -59,6 +60,9 @@ impl Witness {
         if plan.sub_saga().is_some() {
             return self.child(saga, step).map(Saga::row);
         }
+        if plan.command()?.is_local() {
+            return self.state(saga, step).map(|state| local_row(&state));
+        }
         let participant = plan.command()?.participant.clone();
         self.fences.get(&FenceKey { participant, saga, step: step.clone() }).cloned()
     }
@@ -102,6 +106,20 @@ impl Witness {
             Some(FenceState::Applied(_)) => None,
             Some(_) | None => Some("is not done"),
         }
+    }
+}
+
+/// What a fence row would say of a local step, whose effect is where its saga says that it is.
+fn local_row(state: &StepState) -> FenceState {
+    match state {
+        StepState::Done(_) | StepState::Undoing { reply: Some(_), .. } => {
+            FenceState::Applied(Payload::default())
+        }
+        StepState::Refused => FenceState::Refused(Payload::default()),
+        StepState::Undone => FenceState::Compensated,
+        StepState::Early(_) | StepState::Waiting { .. } | StepState::Pausing { .. } => FenceState::Started,
+        StepState::Queued | StepState::Doing(_) | StepState::Closing(_) => FenceState::Started,
+        StepState::Undoing { reply: None, .. } | StepState::Skipped => FenceState::Started,
     }
 }
 
