@@ -33,14 +33,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArguments {
-    /// Print one line of JSON instead of a table
+    /// Print one line of JSON instead of a line for each saga; what goes wrong is told on standard error
     #[arg(long)]
     pub(crate) json: bool,
-    /// Go on with shapes that the seed draws until so many seconds have passed
+    /// When all that is searched, go on with shapes that the seed draws until so many seconds have passed in all
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<u64>,
     /// The seed of the shapes that are drawn
-    #[arg(long, default_value_t = 1, value_name = "S")]
+    #[arg(long, requires = "seconds", default_value_t = 1, value_name = "S")]
     pub(crate) seed: u64,
 }
 
@@ -68,6 +68,8 @@ pub(crate) struct ReplayArguments {
     /// Print one line of JSON instead of a line for each recording
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) _drawn: NothingDrawn,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +77,21 @@ pub(crate) struct GalleryArguments {
     /// Print one line of JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) _drawn: NothingDrawn,
+}
+
+/// Flags of other proofs, refused with a reason by those that do the same every time.
+#[derive(Debug, Args)]
+pub(crate) struct NothingDrawn {
+    #[arg(long = "seconds", hide = true, value_parser = refused)]
+    _seconds: Option<u64>,
+    #[arg(long = "seed", hide = true, value_parser = refused)]
+    _seed: Option<u64>,
+}
+
+fn refused(_: &str) -> Result<u64, &'static str> {
+    Err("this proof does the same every time, to its end, so it takes neither a seed nor a time")
 }
 
 /// A tool that the gallery runs in a process of its own.

@@ -66,6 +66,8 @@ impl Proof {
         let report = (subject.explored)();
         if !self.json {
             self.bar.suspend(|| print(&subject.name, &report, began.elapsed()));
+        } else if let Some(violation) = &report.violation {
+            self.bar.suspend(|| eprintln!("{}: {violation}", subject.name));
         }
         self.figures.states += report.states;
         self.figures.stuck_states += report.stuck_states;
