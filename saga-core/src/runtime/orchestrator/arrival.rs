@@ -109,13 +109,11 @@ impl EventArrival {
                 error!(saga = %self.saga, %error, event = ?self.event, "a held reply is dropped, because nothing awaits such");
                 return Some(id);
             }
-            (Source::Timer, Verdict::Taken(_) | Verdict::Answered(_) | Verdict::Wrong(_)) => {}
+            (Source::Timer, Verdict::Taken(_) | Verdict::Wrong(_)) => {}
+            // Only parents ask, and what they ask comes as a message.
+            (Source::Timer | Source::Operator(_), Verdict::Answered(_)) => {}
             // An operator who no longer waits sees the outcome in the journal.
             (Source::Operator(answer), Verdict::Taken(status)) => drop(answer.send(Ok(status))),
-            // Operators ask nothing in a parent's name.
-            (Source::Operator(answer), Verdict::Answered(_)) => {
-                drop(answer.send(Err(OperateError::Stopping)))
-            }
             (Source::Operator(answer), Verdict::Wrong(error)) => drop(answer.send(Err(error))),
         }
         None
