@@ -22,7 +22,7 @@ fn found(machine: Apply) -> String {
 }
 
 /// A machine that decides right, and then spoils the transition.
-fn spoiled(
+pub(super) fn spoiled(
     plan: &Plan,
     instance: &Instance,
     event: &Event,

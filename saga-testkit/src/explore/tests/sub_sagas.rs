@@ -8,6 +8,7 @@ use saga_core::machine::{
 use saga_core::message::{Answer, Payload};
 use saga_core::policy::Timestamp;
 
+use super::broken::spoiled;
 use crate::explore::children::{Answered, Ask, ask};
 use crate::explore::rules::Apply;
 use crate::explore::{Faults, Violation};
@@ -111,11 +112,9 @@ fn without_answers(
     event: &Event,
     now: Timestamp,
 ) -> Result<Applied, TransitionError> {
-    let mut applied = apply(plan, saga, event, now)?;
-    if let Applied::Moved(moved) = &mut applied {
+    spoiled(plan, saga, event, now, |moved| {
         moved.effects.retain(|effect| !matches!(effect, Effect::Answer { .. }));
-    }
-    Ok(applied)
+    })
 }
 
 #[test]
@@ -139,11 +138,9 @@ fn without_release(
     event: &Event,
     now: Timestamp,
 ) -> Result<Applied, TransitionError> {
-    let mut applied = apply(plan, saga, event, now)?;
-    if let Applied::Moved(moved) = &mut applied {
+    spoiled(plan, saga, event, now, |moved| {
         moved.effects.retain(|effect| !matches!(effect, Effect::Release { .. }));
-    }
-    Ok(applied)
+    })
 }
 
 #[test]
