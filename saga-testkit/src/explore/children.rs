@@ -162,10 +162,13 @@ impl<M: Clone + Eq + Hash> Walker<'_, M> {
     ) {
         let slot = self.rules.child(saga, cell.step);
         for direction in Message::commands().filter(|direction| cell.has(Message::Command(*direction))) {
-            let happening = Happening::Hear(Stimulus::Asked(direction), Moment::Early);
-            match self.asked(world, slot, direction) {
-                Ok(reached) if reached == *world => {}
-                reached => next.push((Move { saga: slot, happening }, reached)),
+            let fails = world.instance(slot) != NONE && self.code_fails();
+            for moment in [Moment::Early].into_iter().chain(fails.then_some(Moment::Failing)) {
+                let happening = Happening::Hear(Stimulus::Asked(direction), moment);
+                match self.asked(world, slot, direction, moment) {
+                    Ok(reached) if reached == *world => {}
+                    reached => next.push((Move { saga: slot, happening }, reached)),
+                }
             }
         }
         if cell.has(Message::Release) && world.instance(slot) != NONE {
@@ -173,7 +176,7 @@ impl<M: Clone + Eq + Hash> Walker<'_, M> {
         }
     }
 
-    fn asked(&self, world: &World, slot: usize, direction: Direction) -> Reached {
+    fn asked(&self, world: &World, slot: usize, direction: Direction, moment: Moment) -> Reached {
         let rules = self.rules;
         let Some((parent, step)) = rules.parent(slot) else { return Ok(world.clone()) };
         let Some(plan) = rules.sub_saga(step) else { return Ok(world.clone()) };
@@ -195,7 +198,7 @@ impl<M: Clone + Eq + Hash> Walker<'_, M> {
                     effects.iter().filter_map(|effect| rules.asked(&next, effect)).collect();
                 rules.moved(world, slot, rules.instances.number(plain(next)), &effects)
             }
-            Answered::Is(answer) => self.moved_or_answered(world, slot, direction, &answer),
+            Answered::Is(answer) => self.moved_or_answered(world, slot, direction, &answer, moment),
         }
     }
 
@@ -206,13 +209,15 @@ impl<M: Clone + Eq + Hash> Walker<'_, M> {
         slot: usize,
         direction: Direction,
         answer: &Answer,
+        moment: Moment,
     ) -> Reached {
         let (rules, child) = (self.rules, world.instance(slot));
         let outcome = match child {
             NONE => Outcome::Nothing,
-            child => rules.happen(child, Stimulus::Asked(direction), Moment::Early),
+            child => rules.happen(child, Stimulus::Asked(direction), moment),
         };
         match outcome {
+            Outcome::Nothing if moment == Moment::Failing => Ok(world.clone()),
             Outcome::Nothing => {
                 let answer = rules.answered(direction, answer);
                 let mut world = world.clone();

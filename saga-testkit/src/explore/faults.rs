@@ -21,7 +21,7 @@ impl Faults {
     pub const REFUSAL: Faults = Faults(1);
     /// No answer comes in time, or a temporary fault: commands are sent again, and given up.
     pub const UNKNOWN: Faults = Faults(2);
-    /// A participant fails for good, or no broker takes a message: the saga parks.
+    /// A participant fails for good, no broker takes a message, or the saga's own code fails: the saga parks.
     pub const PERMANENT: Faults = Faults(4);
     /// Somebody cancels the saga.
     pub const CANCEL: Faults = Faults(8);

@@ -5,7 +5,8 @@
 
 use saga_core::id::{Direction, StepName};
 use saga_core::machine::{
-    Applied, Effect, Event, Instance, Resolution, State, Status, StepState, Try, Waiting,
+    Applied, Decision, Effect, Event, Instance, Resolution, State, Status, StepState, Transition, Try,
+    Waiting,
 };
 use saga_core::message::{Answer, Fault, Payload};
 use saga_core::policy::Timestamp;
@@ -64,6 +65,8 @@ pub(super) enum Moment {
     Spent,
     /// The saga's deadline has passed.
     Overdue,
+    /// The saga's own code fails.
+    Failing,
 }
 
 /// What comes of it.
@@ -128,10 +131,17 @@ impl<M> Rules<M> {
         let plan = if let Stimulus::Upgrade { to } = stimulus { to } else { self.plan_of(&before).0 };
         match (self.apply)(&self.plans[plan as usize], &at(&before, moment), &event, now(moment)) {
             Ok(Applied::Ignored(_)) => Outcome::Nothing,
+            // It did not come to the saga's code.
+            Ok(Applied::Moved(transition)) if moment == Moment::Failing && !parks(&transition) => {
+                Outcome::Nothing
+            }
             Ok(Applied::Moved(transition)) => {
                 let effects: Vec<Asked> =
                     transition.effects.iter().filter_map(|effect| self.asked(&before, effect)).collect();
-                let after = plain(transition.next);
+                let mut after = plain(transition.next);
+                if moment == Moment::Failing {
+                    after.data = before.data.clone();
+                }
                 match self.wrong_transition(&before, &after, stimulus, moment, &effects) {
                     Some(wrong) => Outcome::Wrong(wrong),
                     None => Outcome::Moved { instance: self.instances.number(after), effects },
@@ -269,16 +279,23 @@ pub(super) fn plain(mut instance: Instance) -> Instance {
     instance
 }
 
-/// The saga as the machine finds it at a moment.
+/// The saga as the machine finds it at a moment. Data that cannot be read stands for code that fails.
 fn at(plain: &Instance, moment: Moment) -> Instance {
     let mut instance = plain.clone();
     set_attempts(&mut instance, attempt(moment));
+    if moment == Moment::Failing {
+        instance.data = Payload::default();
+    }
     instance
+}
+
+const fn parks(transition: &Transition) -> bool {
+    matches!(transition.decision, Decision::Parked(_))
 }
 
 const fn attempt(moment: Moment) -> u32 {
     match moment {
-        Moment::Early | Moment::Overdue => 1,
+        Moment::Early | Moment::Overdue | Moment::Failing => 1,
         // More than any policy allows.
         Moment::Spent => u32::MAX,
     }
@@ -286,7 +303,7 @@ const fn attempt(moment: Moment) -> u32 {
 
 const fn now(moment: Moment) -> Timestamp {
     match moment {
-        Moment::Early | Moment::Spent => Timestamp::from_micros(0),
+        Moment::Early | Moment::Spent | Moment::Failing => Timestamp::from_micros(0),
         Moment::Overdue => Timestamp::from_micros(i64::MAX),
     }
 }

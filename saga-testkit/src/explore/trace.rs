@@ -76,9 +76,9 @@ fn taken(named: &Named, direction: Direction, did: Did, said: Option<Said>, body
 
 fn heard<M>(rules: &Rules<M>, stimulus: Stimulus, moment: Moment) -> String {
     let named = |step| Named::of(rules, step).step;
-    match stimulus {
+    let what = match stimulus {
         Stimulus::Reply { step, direction, said, .. } => {
-            format!("{} arrives for {direction} {}{}", said.as_str(), named(step), overdue(moment))
+            format!("{} arrives for {direction} {}", said.as_str(), named(step))
         }
         Stimulus::Timer { step, .. } if rules.pauses(step) => format!("{} is over", named(step)),
         Stimulus::Timer { step, direction } => {
@@ -88,7 +88,7 @@ fn heard<M>(rules: &Rules<M>, stimulus: Stimulus, moment: Moment) -> String {
             } else {
                 "signal for".into()
             };
-            format!("no {what} {} in time{spent}{}", named(step), overdue(moment))
+            format!("no {what} {} in time{spent}", named(step))
         }
         Stimulus::PermanentFault { step, direction } => format!("{direction} {} fails for good", named(step)),
         Stimulus::Signal { step, body } => {
@@ -106,13 +106,15 @@ fn heard<M>(rules: &Rules<M>, stimulus: Stimulus, moment: Moment) -> String {
             format!("an operator says that what is awaited of {} is done", named(step))
         }
         Stimulus::ResolveNotDone { step } => format!("an operator says that {} was not done", named(step)),
-    }
+    };
+    what + at(moment)
 }
 
-fn overdue(moment: Moment) -> &'static str {
+const fn at(moment: Moment) -> &'static str {
     match moment {
         Moment::Early | Moment::Spent => "",
         Moment::Overdue => ", after the saga's deadline",
+        Moment::Failing => ", and the saga's own code fails",
     }
 }
 
@@ -178,9 +180,9 @@ impl<'a, M: Clone + Debug + Eq + Hash> Tale<'a, M> {
                 let named = Named::of(self.rules, step);
                 let place = self.place_of(&named.participant);
                 let (said, body) = (said.as_str(), with(" ", &self.rules.payload(body)));
-                let overdue = overdue(moment);
+                let moment = at(moment);
                 self.arrows
-                    .push(format!("P{place}-->>S{saga}: {direction} {} {said}{body}{overdue}", named.step));
+                    .push(format!("P{place}-->>S{saga}: {direction} {} {said}{body}{moment}", named.step));
                 self.note_status(made.saga, before, after);
             }
             Happening::Hear(stimulus, moment) => {

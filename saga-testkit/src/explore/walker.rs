@@ -297,7 +297,26 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
         self.standings.entry(instance).or_insert_with(|| Arc::new(rules.standing(instance))).clone()
     }
 
+    /// Whether the code of sagas fails: that is for good.
+    pub(super) const fn code_fails(&self) -> bool {
+        self.rules.faults.contains(Faults::PERMANENT)
+    }
+
     pub(super) fn hear(
+        &mut self,
+        world: &World,
+        saga: usize,
+        stimulus: Stimulus,
+        moment: Moment,
+        next: &mut Vec<(Move, Reached)>,
+    ) {
+        self.hear_at(world, saga, stimulus, moment, next);
+        if moment == Moment::Early && self.code_fails() {
+            self.hear_at(world, saga, stimulus, Moment::Failing, next);
+        }
+    }
+
+    fn hear_at(
         &mut self,
         world: &World,
         saga: usize,

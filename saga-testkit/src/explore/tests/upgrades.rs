@@ -2,12 +2,12 @@
 
 use saga_core::definition::Plan;
 use saga_core::machine::{
-    Applied, Decision, Event, Instance, Transition, TransitionError, UpgradeError, apply,
+    Applied, Decision, Event, Instance, State, Transition, TransitionError, UpgradeError, apply, upgrade,
 };
 use saga_core::policy::Timestamp;
 
-use crate::topology::{Part, Topology};
-use Part::{Check, Elsewhere, Gone, Step};
+use crate::topology::{Errand, Part, Topology};
+use Part::{Check, Elsewhere, Gone, Run, Step};
 
 /// Every saga under way may move, wherever it stands.
 fn anywhere(plan: &Plan, saga: &Instance) -> Result<Event, UpgradeError> {
@@ -49,4 +49,23 @@ fn a_saga_that_moves_past_a_step_that_was_taken_out_is_found() {
 fn a_saga_that_moves_past_a_step_that_somebody_else_does_now_is_found() {
     let found = found(&[Step, Check], &[Elsewhere, Check]);
     assert_eq!(found, "s0 was asked for, and diary version 2 has no such step [memory]");
+}
+
+/// A saga that is parked may move though it is through.
+fn while_parked(plan: &Plan, saga: &Instance) -> Result<Event, UpgradeError> {
+    match (upgrade(plan, saga), &saga.state) {
+        (Err(UpgradeError::Through), State::Parked(_)) => anywhere(plan, saga),
+        (decided, _) => decided,
+    }
+}
+
+#[test]
+fn a_saga_that_is_through_and_moves_while_its_code_fails_is_found() {
+    let mut explorer = Topology::of([Run(Errand::Short), Check]).with_newer_errands().explorer::<5>();
+    (explorer.upgrade, explorer.apply) = (while_parked, moving);
+    let violation = explorer.run().violation.unwrap();
+    assert!(
+        violation.trace.iter().any(|line| line.ends_with("and the saga's own code fails")),
+        "{violation}"
+    );
 }
