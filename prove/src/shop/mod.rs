@@ -1,6 +1,7 @@
-//! A shop with two sagas. Its orders have steps that can be undone, one alone and two in parallel, a check, a pivot
-//! that is closed when its outcome stays unknown, and a step that succeeds in the end. Its large orders run a saga for
-//! each parcel.
+//! A shop with two sagas. Its orders have steps that can be undone, one alone and three in parallel, of which one is
+//! local; a check; a pivot that is closed when its outcome stays unknown; and a step that succeeds in the end, to which a
+//! newer version adds another. Its large orders wait for their approval, a few at a time, and run a saga for each parcel,
+//! whose courier is paid through a gateway.
 
 mod books;
 mod bulk;

@@ -1,5 +1,6 @@
 //! The simulator passes what is right, finds what is wrong, and finds it again.
 
+mod desk;
 mod errand;
 mod payment;
 
