@@ -3,7 +3,7 @@
 use saga_core::fence::FenceState;
 use saga_core::id::{Direction, SagaId, StepName};
 use saga_core::machine::{Cause, Instance, Status};
-use saga_core::message::Payload;
+use saga_core::message::{COMMAND_VALID, Payload};
 use saga_core::policy::Timestamp;
 use saga_core::port::Commit;
 
@@ -101,7 +101,7 @@ impl Witness {
         let Some(saga) = self.sagas.get(&id) else { return };
         let (status, ended_for) = (saga.stored.status, now.since(saga.moved));
         let parent = saga.parent.as_ref().and_then(|(parent, _)| self.status(*parent));
-        let is_wanted = parent.is_some_and(|parent| !parent.is_terminal() || ended_for < CHILD_KEPT);
+        let is_wanted = parent.is_some_and(|parent| !parent.is_terminal() || ended_for < COMMAND_VALID);
         if !status.is_terminal() || is_wanted {
             self.violation(format!(
                 "S12: {id} is retired: it is {} for {ended_for:?}, and its parent {parent:?}",
@@ -153,6 +153,3 @@ impl Saga {
         Instance::decode(self.stored.clone()).is_ok_and(|saga| saga.state.cause() == Some(&Cause::Parent))
     }
 }
-
-/// Longer than a command may be run.
-const CHILD_KEPT: std::time::Duration = saga_core::message::COMMAND_VALID;
