@@ -111,7 +111,10 @@ impl<S: Saga> Stage<S> {
             Some(local) => local.tell(builder, process),
             None => builder,
         };
-        builder.retention(Retention::after(RETIRED_AFTER)).ids(process.clone()).start().await.ok()
+        let builder = builder.retention(Retention::after(RETIRED_AFTER)).ids(process.clone());
+        let started = builder.start().await.ok();
+        // One that was starting when it became calm is an older build that nobody has replaced.
+        started.filter(|_| is_newest || !self.world.is_calm())
     }
 
     async fn keep_worker(self: Arc<Self>, number: usize) {
