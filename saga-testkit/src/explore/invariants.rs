@@ -8,7 +8,7 @@ use std::sync::Arc;
 use saga_core::definition::{Plan, Role, StepPlan, Work};
 use saga_core::fence::FenceState;
 use saga_core::id::Direction;
-use saga_core::machine::{Instance, State, Status, StepRecord, StepState};
+use saga_core::machine::{Effect, Instance, State, Status, StepRecord, StepState};
 
 use super::orchestrator::{Asked, Moment, Standing, Stimulus};
 use super::rules::Rules;
@@ -234,6 +234,19 @@ impl<M: Eq + Hash> Rules<M> {
         let broken = self.invariants.iter().find(broken).or_else(finals)?;
         Some(format!("{NOT_SO}{}", broken.name))
     }
+}
+
+/// What is sent goes to whoever takes the step's commands: its fence alone knows what became of it.
+pub(super) fn wrong_address(plan: &Plan, effect: &Effect) -> Option<String> {
+    let Effect::Send { step, direction, destination, command_type, .. } = effect else { return None };
+    let planned = &plan.steps()[plan.position_of(step)?];
+    let command = planned.command()?;
+    let wanted = match direction {
+        Direction::Do | Direction::Close => &command.command_type,
+        Direction::Undo => &planned.undo()?.command_type,
+    };
+    (*destination != command.destination() || command_type != wanted)
+        .then(|| format!("{direction} {step} is sent as {command_type} to {destination} [address]"))
 }
 
 /// Begins what is said of a condition that does not hold. Conditions are named by sentences.

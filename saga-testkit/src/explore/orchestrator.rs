@@ -12,6 +12,7 @@ use saga_core::message::{Answer, Fault, Payload};
 use saga_core::policy::Timestamp;
 
 use super::children;
+use super::invariants::wrong_address;
 use super::rules::Rules;
 use super::world::{NONE, Said};
 
@@ -135,22 +136,33 @@ impl<M> Rules<M> {
             Ok(Applied::Moved(transition)) if moment == Moment::Failing && !parks(&transition) => {
                 Outcome::Nothing
             }
-            Ok(Applied::Moved(transition)) => {
-                let effects: Vec<Asked> =
-                    transition.effects.iter().filter_map(|effect| self.asked(&before, effect)).collect();
-                let mut after = plain(transition.next);
-                if moment == Moment::Failing {
-                    after.data = before.data.clone();
-                }
-                match self.wrong_transition(&before, &after, stimulus, moment, &effects) {
-                    Some(wrong) => Outcome::Wrong(wrong),
-                    None => Outcome::Moved { instance: self.instances.number(after), effects },
-                }
-            }
+            Ok(Applied::Moved(transition)) => self.moved_to(&before, *transition, stimulus, moment),
             Err(_) if stimulus.comes_from_outside() => Outcome::Nothing,
             Err(error) => {
                 Outcome::Wrong(format!("the machine takes {event:?} for one that nobody sent: {error}"))
             }
+        }
+    }
+
+    fn moved_to(
+        &self,
+        before: &Instance,
+        transition: Transition,
+        stimulus: Stimulus,
+        moment: Moment,
+    ) -> Outcome {
+        let Transition { next, effects, .. } = transition;
+        let (_, plan) = self.plan_of(&next);
+        let elsewhere = effects.iter().find_map(|effect| wrong_address(plan, effect));
+        let effects: Vec<Asked> = effects.iter().filter_map(|effect| self.asked(before, effect)).collect();
+        let mut after = plain(next);
+        if moment == Moment::Failing {
+            after.data = before.data.clone();
+        }
+        let wrong = || self.wrong_transition(before, &after, stimulus, moment, &effects);
+        match elsewhere.or_else(wrong) {
+            Some(wrong) => Outcome::Wrong(wrong),
+            None => Outcome::Moved { instance: self.instances.number(after), effects },
         }
     }
 

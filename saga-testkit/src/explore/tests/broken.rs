@@ -1,7 +1,7 @@
 //! Machines that make one mistake each: what must hold without a word from the author is found not to.
 
 use saga_core::definition::Plan;
-use saga_core::id::Direction;
+use saga_core::id::{Destination, Direction, ParticipantName};
 use saga_core::machine::{
     Applied, Completed, Decision, Effect, Event, Instance, State, StepRecord, StepState, Transition,
     TransitionError, apply,
@@ -37,13 +37,17 @@ pub(super) fn spoiled(
 }
 
 fn sent(plan: &Plan, step: usize, direction: Direction) -> Effect {
-    let command = plan.steps()[step].command().unwrap();
+    let (command, undo) = (plan.steps()[step].command().unwrap(), plan.steps()[step].undo().unwrap());
+    let command_type = match direction {
+        Direction::Do | Direction::Close => &command.command_type,
+        Direction::Undo => &undo.command_type,
+    };
     Effect::Send {
         step: plan.steps()[step].name.clone(),
         direction,
         attempt: 1,
         destination: command.destination(),
-        command_type: command.command_type.clone(),
+        command_type: command_type.clone(),
         body: Payload::default(),
         trace: TraceParent::parse(TRACE).unwrap(),
     }
@@ -98,6 +102,20 @@ fn a_machine_that_undoes_in_the_wrong_order_is_found() {
         })
     });
     assert_eq!(found, "s0 is undone before s1 is out of the world [undo order]");
+}
+
+#[test]
+fn a_machine_that_sends_an_undo_to_somebody_else_is_found() {
+    let found = found(|plan, instance, event, now| {
+        spoiled(plan, instance, event, now, |moved| {
+            for effect in &mut moved.effects {
+                if let Effect::Send { direction: Direction::Undo, destination, .. } = effect {
+                    *destination = Destination::of(&ParticipantName::new("somebody").unwrap());
+                }
+            }
+        })
+    });
+    assert_eq!(found, "undo s0 is sent as u0 to somebody [address]");
 }
 
 #[test]
