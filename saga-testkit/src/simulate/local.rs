@@ -124,7 +124,9 @@ impl<S, H: Send + Sync + 'static, D: Clone + Send + Sync + 'static> Desk<S> for 
         builder: OrchestratorBuilder<Ports>,
         process: &Arc<Process>,
     ) -> OrchestratorBuilder<Ports> {
-        builder.local((self.local.service)(&Troubles(process.clone()), &self.data))
+        let shared = [1, SHARED_BY][process.world.roll(2)];
+        let service = (self.local.service)(&Troubles(process.clone()), &self.data);
+        builder.local(service).local_steps_per_transaction(shared)
     }
 
     fn broken(&self, completed: &[S]) -> Vec<String> {
@@ -171,3 +173,6 @@ impl RunIn for Faulty<MemoryStore> {
         finished
     }
 }
+
+/// More sagas than a run has, so that their steps may all share a transaction.
+const SHARED_BY: usize = 32;
