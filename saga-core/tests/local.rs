@@ -91,7 +91,7 @@ async fn a_process_that_dies_in_it_has_done_nothing_and_the_next_one_does_it() {
 
 #[tokio::test(start_paused = true)]
 async fn two_orchestrators_do_it_once() {
-    let world = World::start(Mood::Slow).await;
+    let world = World::start(SLOW).await;
     let other = world.another().await;
     let mut sagas = Vec::new();
     for number in 0..20 {
@@ -108,7 +108,7 @@ async fn two_orchestrators_do_it_once() {
 
 #[tokio::test(start_paused = true)]
 async fn sagas_share_transactions_and_none_harms_another() {
-    for mood in [Mood::Well, Mood::Slow, Mood::OneRefuses, Mood::OnePanics, Mood::OneHangs] {
+    for mood in [Mood::Well, SLOW, Mood::OneRefuses, Mood::OnePanics, Mood::OneHangs] {
         let world = World::start(mood).await;
         let shared = world.sharing(32).await;
         let orders =
@@ -124,6 +124,57 @@ async fn sagas_share_transactions_and_none_harms_another() {
         let notes = world.books.notes();
         assert_eq!(notes.len(), 40 - compensated, "{mood:?}");
         assert!(notes.iter().all(|(_, times)| *times == 2), "{mood:?}: {notes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_handlers_that_share_transactions_do_not_spend_each_others_time() {
+    for length in [300, 500, 900] {
+        let world = World::start(Mood::Slow(Duration::from_millis(length))).await;
+        let shared = world.sharing(32).await;
+        let orders =
+            (0..40).map(|number| Order { name: format!("order {number}"), waits: false, stamp: None });
+        for saga in join_all(orders.map(|order| shared.start(order))).await {
+            let (status, _) = world.until_ended(&saga.unwrap()).await;
+            assert_eq!(status, Status::Completed, "{length} ms each");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_the_sagas_own_code_fails_on_the_answer_the_work_is_taken_back() {
+    let world = World::start(Mood::Well).await;
+    let saga = world.begin("unstampable").await;
+    for runs in 1..=2 {
+        let SagaOutcome::Parked { reason } = saga.outcome().await.unwrap() else { panic!("it parks") };
+        assert!(reason.contains("no stamp"), "{reason}");
+        assert_eq!((world.books.notes(), world.books.runs()), (vec![], (runs, 0)));
+        world.orchestrator.retry(saga.id(), "again").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.orchestrator.compensate(saga.id(), "enough").await.unwrap();
+    assert_eq!(world.until_ended(&saga).await.0, Status::Compensated);
+    assert_eq!((world.books.notes(), world.books.runs()), (vec![], (3, 0)), "it was never done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_the_sagas_own_code_fails_on_an_undo_that_is_taken_back_too() {
+    let world = World::start(Mood::Well).await;
+    world.orchestrator.stop(Duration::from_secs(1)).await;
+    let steps = saga(2).step::<Stamp>().step::<Note>().wait::<GoOn>().build().unwrap();
+    let builder = builder(&world.store, &world.transport, &world.books);
+    let sealed = builder.register(&steps).start().await.unwrap();
+    let order = Order { name: "unerasable".into(), waits: true, stamp: None };
+    let saga = sealed.start(order).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    sealed.cancel(saga.id(), "enough").await.unwrap();
+    for undone in 1..=2 {
+        let SagaOutcome::Parked { reason } = saga.outcome().await.unwrap() else { panic!("it parks") };
+        assert!(reason.contains("no eraser"), "{reason}");
+        assert_eq!(world.books.notes(), [("unerasable".to_owned(), 2)], "stamped and noted");
+        assert_eq!(world.books.runs(), (1, undone));
+        sealed.retry(saga.id(), "again").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -158,8 +209,9 @@ macro_rules! commands {
         )+
     };
 }
-commands!(Note "note" u32; Erase "erase" (); Stamp "stamp" (););
+commands!(Note "note" u32; Erase "erase" (); Stamp "stamp" (); Unstamp "unstamp" (););
 impl Undoes<Note> for Erase {}
+impl Undoes<Stamp> for Unstamp {}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Order {
@@ -189,10 +241,19 @@ impl Compensate<Order> for Note {
 }
 impl Step<Order> for Stamp {
     fn command(order: &Order) -> Self {
+        assert!(order.name != "unstampable", "no stamp for it");
         Stamp { order: order.name.clone() }
     }
 }
 impl Retriable<Order> for Stamp {}
+impl Compensate<Order> for Stamp {
+    type Undo = Unstamp;
+
+    fn undo(order: &Order, _: Outcome<()>) -> Unstamp {
+        assert!(order.name != "unerasable", "no eraser for it");
+        Unstamp { order: order.name.clone() }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct GoOn;
@@ -217,11 +278,13 @@ enum Mood {
     Panics(u32),
     Hangs(u32),
     Waits,
-    Slow,
+    Slow(Duration),
     OneRefuses,
     OnePanics,
     OneHangs,
 }
+
+const SLOW: Mood = Mood::Slow(Duration::from_millis(30));
 
 #[derive(Default)]
 struct Books {
@@ -266,7 +329,7 @@ impl Handle<Note, MemoryWorkTx> for Shared {
             Mood::Panics(times) if run <= times => panic!("this handler panics"),
             Mood::Hangs(times) if run <= times => std::future::pending().await,
             Mood::Waits if run == 1 => self.0.go.notified().await,
-            Mood::Slow => tokio::time::sleep(Duration::from_millis(30)).await,
+            Mood::Slow(length) => tokio::time::sleep(length).await,
             Mood::OneRefuses if is_unlucky => return Ok(Reply::Refused(())),
             Mood::OnePanics if is_unlucky => panic!("this handler panics"),
             Mood::OneHangs if is_unlucky => std::future::pending().await,
@@ -289,6 +352,12 @@ impl Undo<Note, Erase, MemoryWorkTx> for Shared {
     }
 }
 
+impl Undo<Stamp, Unstamp, MemoryWorkTx> for Shared {
+    async fn undo(&self, _: Unstamp, (): (), _: &mut MemoryWorkTx) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
 impl Handle<Stamp, MemoryWorkTx> for Shared {
     async fn handle(&self, command: Stamp, tx: &mut MemoryWorkTx) -> Handled<Stamp> {
         self.count(tx, command.order);
@@ -297,7 +366,7 @@ impl Handle<Stamp, MemoryWorkTx> for Shared {
 }
 
 fn handlers(books: Arc<Books>) -> Service<Local, Shared, MemoryWorkTx> {
-    service(Shared(books)).handle::<Note>().undo::<Note, Erase>().handle::<Stamp>()
+    service(Shared(books)).handle::<Note>().undo::<Note, Erase>().handle::<Stamp>().undo::<Stamp, Unstamp>()
 }
 
 struct World {

@@ -172,11 +172,16 @@ impl RunIn for MemoryStore {
 
     async fn finish(&self, tx: MemoryWorkTx, moves: &[Commit]) -> Result<(), CommitError> {
         let mut tables = self.tables.lock().await;
-        let mut moved = tables.clone();
-        for commit in moves {
-            moved.commit(commit, Duration::ZERO, self.clock.now())?;
+        match moves {
+            [alone] => drop(tables.commit(alone, Duration::ZERO, self.clock.now())?),
+            _ => {
+                let mut moved = tables.clone();
+                for commit in moves {
+                    moved.commit(commit, Duration::ZERO, self.clock.now())?;
+                }
+                *tables = moved;
+            }
         }
-        *tables = moved;
         tx.work.into_iter().for_each(|work| work());
         Ok(())
     }

@@ -218,8 +218,10 @@ impl<S: Saga> Simulation<S> {
     }
 
     /// Runs another simulation by turns with this one, which says which seeds are run, and which bug is planted.
-    pub fn by_turns<T: Saga>(mut self, other: Simulation<T>) -> Self {
+    pub fn by_turns<T: Saga>(mut self, mut other: Simulation<T>) -> Self {
+        let others = std::mem::take(&mut other.turns);
         self.turns.push(Box::new(other));
+        self.turns.extend(others);
         self
     }
 

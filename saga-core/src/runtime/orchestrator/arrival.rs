@@ -94,6 +94,11 @@ pub(super) enum Verdict {
 }
 
 impl EventArrival {
+    /// Whether nobody says it again: what an operator says, and that a saga need no longer be undoable.
+    pub(super) fn is_said_once(&self) -> bool {
+        matches!(self.source, Source::Operator(_)) || matches!(self.event, Event::Released)
+    }
+
     /// Tells the source what became of its event, after that is durable. Returns a held reply that is to be dropped.
     pub(super) async fn settle(self, verdict: Verdict) -> Option<HeldId> {
         match (self.source, verdict) {

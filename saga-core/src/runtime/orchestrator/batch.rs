@@ -362,14 +362,14 @@ fn start_failed(error: CommitError, id: SagaId, arrival: StartArrival) -> Vec<Ar
     }
 }
 
-/// Of a transition that the store refused nothing is kept. A reply comes again when the saga is released, but nobody
-/// else says again what an operator said.
+/// Of a transition that the store refused nothing is kept. A reply comes again when the saga is released, but not what is
+/// said once.
 fn not_taken((arrival, verdict): (EventArrival, Verdict), why: &str) -> (EventArrival, Verdict) {
     let verdict = match (&arrival.source, verdict) {
-        (Source::Operator(_), _) => Verdict::Wrong(StoreError::Rejected(why.to_owned()).into()),
+        _ if arrival.is_said_once() => Verdict::Wrong(StoreError::Rejected(why.to_owned()).into()),
         // The answer may be one that only the transition would have made true.
         (_, Verdict::Answered(_)) => Verdict::Taken(Status::Parked),
-        (Source::Delivery { .. } | Source::Held(_) | Source::Timer, verdict) => verdict,
+        (Source::Delivery { .. } | Source::Held(_) | Source::Timer | Source::Operator(_), verdict) => verdict,
     };
     (arrival, verdict)
 }

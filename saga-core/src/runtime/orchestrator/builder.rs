@@ -176,8 +176,9 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
     /// How many sagas' local steps may share a transaction, from 1 to 32; 1 unless said otherwise.
     ///
     /// More are faster, because they share a commit. Each has a savepoint, so a refusal or a fault harms no other; if the
-    /// commit fails, each is tried alone. Handlers of one transaction run one after the other, and hold their locks until
-    /// all are done.
+    /// commit fails, each is tried alone. Handlers of one transaction run one after the other, for half a second, and hold
+    /// their locks until all are done; one that is slower than that is run again alone. So this is for handlers that only
+    /// write rows. One that ends the transaction, which it must not, also ends that of the others.
     pub fn local_steps_per_transaction(self, steps: usize) -> Self {
         OrchestratorBuilder { local_steps_per_transaction: steps.clamp(1, local::STEPS_MAX), ..self }
     }
@@ -273,6 +274,7 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
                 relay: relay.clone(),
                 waiting: waiting.clone(),
                 inbox: inbox.downgrade(),
+                again: local.again(),
                 stopping: tasks.stopping(),
             };
             let sagas = Arc::new(Mutex::new(sagas));

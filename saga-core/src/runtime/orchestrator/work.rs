@@ -147,9 +147,7 @@ impl Work {
         error: StateError,
     ) {
         // What nobody says again is not taken: operators are told, and a release is dead-lettered.
-        let is_said_once = |arrival: &EventArrival| {
-            matches!(arrival.source, Source::Operator(_)) || matches!(arrival.event, Event::Released)
-        };
+        let is_said_once = EventArrival::is_said_once;
         planted!(ReleaseDropped: let is_said_once = |arrival: &EventArrival| matches!(arrival.source, Source::Operator(_)));
         let (once, others): (Vec<_>, Vec<_>) = arrivals.into_iter().partition(is_said_once);
         let why = error.to_string();
@@ -176,6 +174,7 @@ impl Work {
         }
     }
 }
+
 /// The same for all copies of a message, and another one for the answer to another attempt, whose message id is the same.
 fn held_id(envelope: &Envelope) -> HeldId {
     planted!(HeldByMessage: return HeldId(envelope.id.as_uuid()));

@@ -7,12 +7,14 @@
 mod handling;
 mod task;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use metrics::counter;
 use tokio::sync::{Mutex, mpsc};
-use tracing::warn;
+use tracing::{error, warn};
 
 use handling::Became;
 pub(super) use handling::{Handling, LocalSteps};
@@ -28,7 +30,7 @@ use crate::id::{Destination, SagaId};
 use crate::machine::{Event, Instance};
 use crate::message::{Answer, Fault};
 use crate::policy::Backoff;
-use crate::port::{CommitError, IdSource, Store, Stored};
+use crate::port::{Commit, CommitError, IdSource, Store, Stored};
 use crate::runtime::crew::Crew;
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::RelayHandle;
@@ -42,6 +44,11 @@ impl LocalWork {
     pub(super) fn channel() -> (Self, mpsc::Receiver<SagaId>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         (LocalWork(Some(sender)), receiver)
+    }
+
+    /// The way back for sagas that were not done.
+    pub(super) fn again(&self) -> Option<mpsc::WeakSender<SagaId>> {
+        self.0.as_ref().map(mpsc::Sender::downgrade)
     }
 
     /// Has a saga looked at, if it may await local work. If too many wait, its timer has it looked at later.
@@ -69,6 +76,8 @@ pub(super) struct Worker {
     pub(super) waiting: Waiting,
     /// Weak, so that the batch loop ends when the orchestrator and all feeds are done.
     pub(super) inbox: mpsc::WeakSender<Arrival>,
+    /// Where sagas go back to that shared a transaction with one that was slow or broke it.
+    pub(super) again: Option<mpsc::WeakSender<SagaId>>,
     pub(super) stopping: Stopping,
 }
 
@@ -78,6 +87,15 @@ struct Awaiting<'a> {
     instance: Instance,
     /// The saga once its work is stored.
     moved: Option<Instance>,
+}
+
+/// What is left to do for a saga once it was looked at.
+enum Left {
+    Nothing,
+    /// It awaits more.
+    More(SagaId),
+    /// It is to have a transaction of its own.
+    Alone(SagaId),
 }
 
 impl Worker {
@@ -95,30 +113,32 @@ impl Worker {
             }
             batch.sort_unstable();
             batch.dedup();
-            self.look_after(std::mem::take(&mut batch)).await;
+            let looking = AssertUnwindSafe(self.look_after(std::mem::take(&mut batch), 0)).catch_unwind();
+            if looking.await.is_err() {
+                error!("what was left of local steps panicked; their timers have them tried again");
+            }
             self.crew.done();
         }
     }
 
     /// Does all local work that these sagas await. Sagas that others move at the same time are looked at again, and so
     /// are those of which nobody knows whether they were moved; if that does not help, one by one.
-    async fn look_after(&mut self, mut sagas: Vec<SagaId>) {
-        let mut failures = 0;
+    async fn look_after(&mut self, mut sagas: Vec<SagaId>, mut failures: u32) {
         while !sagas.is_empty() && failures < FAILURES_MAX {
             let error = match self.look(&sagas).await {
-                Ok(more) => {
+                Ok((more, alone)) => {
                     sagas = more;
+                    self.look_after_each(alone, 0).await;
                     continue;
                 }
                 Err(error) => error,
             };
-            let is_conflict = matches!(error, CommitError::Conflict);
-            if sagas.len() > 1 && (!is_conflict || failures == CONFLICTS_MAX) {
-                return self.look_after_each(sagas).await;
+            if sagas.len() > 1 && (is_final(&error) || failures == TOGETHER_MAX) {
+                return self.look_after_each(sagas, FAILURES_MAX - ALONE_MAX).await;
             }
-            match is_conflict {
-                true => counter!("saga_local_conflicts_total").increment(1),
-                false => warn!(%error, "failed to do a local step, trying again"),
+            match error {
+                CommitError::Conflict => counter!("saga_local_conflicts_total").increment(1),
+                error => warn!(%error, "failed to do a local step, trying again"),
             }
             failures += 1;
             if self.stopping.pause(self.stopping.delay(TRY_AGAIN, failures)).await {
@@ -127,31 +147,23 @@ impl Worker {
         }
     }
 
-    async fn look_after_each(&mut self, sagas: Vec<SagaId>) {
+    async fn look_after_each(&mut self, sagas: Vec<SagaId>, failures: u32) {
         for saga in sagas {
-            Box::pin(self.look_after(vec![saga])).await;
+            Box::pin(self.look_after(vec![saga], failures)).await;
         }
     }
 
-    /// Does the first work that each of these sagas awaits, in one transaction. Returns the sagas that await more.
-    async fn look(&self, sagas: &[SagaId]) -> Result<Vec<SagaId>, CommitError> {
+    /// Does the first work that each of these sagas awaits, in one transaction. Returns the sagas that await more, and
+    /// those that are to have one of their own.
+    async fn look(&self, sagas: &[SagaId]) -> Result<(Vec<SagaId>, Vec<SagaId>), CommitError> {
         let loaded = self.store.load(sagas).await?;
         let with = Folding { now: loaded.now, replies: &self.replies, ids: &*self.ids };
         let awaiting = loaded.sagas.into_iter().filter_map(|stored| self.awaiting(stored));
         let (mut awaiting, tasks): (Vec<_>, Vec<_>) = awaiting.unzip();
         if tasks.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
-        let mut decide = |place: usize, answer: &Answer| match answer {
-            Answer::Done(_) | Answer::Undone => {
-                let Awaiting { plan, instance, moved } = &mut awaiting[place];
-                let event = [tasks[place].replied(answer.clone())];
-                let (commit, after, _) = fold::fold(&with, plan, instance.clone(), event.iter());
-                *moved = Some(after);
-                commit
-            }
-            Answer::Refused(_) | Answer::Closed | Answer::Running | Answer::Fault(_) => None,
-        };
+        let mut decide = |place: usize, answer| awaiting[place].decide(&with, &tasks[place], answer);
         let became = match self.steps.run(&tasks, &mut decide).await {
             Ok(became) => became,
             // The handler's own constraints refused at the commit, perhaps in passing.
@@ -160,11 +172,15 @@ impl Worker {
             }
             Err(error) => return Err(error),
         };
-        let mut more = Vec::new();
+        let (mut more, mut alone) = (Vec::new(), Vec::new());
         for ((saga, task), became) in awaiting.into_iter().zip(&tasks).zip(became) {
-            more.extend(self.settle(saga, task, became).await);
+            match self.settle(saga, task, became).await {
+                Left::Nothing => {}
+                Left::More(saga) => more.push(saga),
+                Left::Alone(saga) => alone.push(saga),
+            }
         }
-        Ok(more)
+        Ok((more, alone))
     }
 
     /// A saga's first local work, if it awaits any.
@@ -176,21 +192,31 @@ impl Worker {
         Some((Awaiting { plan, instance, moved: None }, task))
     }
 
-    /// Tells of what became of a saga's work. Returns the saga if it awaits more.
-    async fn settle(&self, saga: Awaiting<'_>, task: &Task, became: Became) -> Option<SagaId> {
+    /// Tells of what became of a saga's work.
+    async fn settle(&self, saga: Awaiting<'_>, task: &Task, became: Became) -> Left {
         let Awaiting { plan, instance, moved } = saga;
         match (became, moved) {
             (Became::Stored, Some(moved)) => {
                 counter!("saga_transitions_total").increment(1);
                 self.relay.wake();
                 self.waiting.tell(&moved);
-                Task::of(plan, &moved).map(|_| moved.id)
+                Task::of(plan, &moved).map_or(Left::Nothing, |_| Left::More(moved.id))
             }
-            (Became::Stored, None) | (Became::Untouched, _) => Some(instance.id),
+            (Became::Stored, None) | (Became::Untouched, _) => self.put_back(instance.id),
+            (Became::Broken, _) => Left::Alone(instance.id),
             (Became::Answered(answer), _) => {
                 self.pass_on(instance.id, task.replied(answer)).await;
-                None
+                Left::Nothing
             }
+        }
+    }
+
+    /// Has a saga looked at by whoever is free first.
+    fn put_back(&self, saga: SagaId) -> Left {
+        let again = self.again.as_ref().and_then(mpsc::WeakSender::upgrade);
+        match again.map(|again| again.try_send(saga)) {
+            Some(Ok(())) => Left::Nothing,
+            Some(Err(_)) | None => Left::More(saga),
         }
     }
 
@@ -199,6 +225,30 @@ impl Worker {
         if let Some(inbox) = self.inbox.upgrade() {
             let arrival = EventArrival { saga, event, source: Source::Timer };
             drop(inbox.send(Arrival::Event(arrival)).await);
+        }
+    }
+}
+
+impl Awaiting<'_> {
+    /// The commit of an answer whose work is to stand, or the answer that there is to be without the work.
+    ///
+    /// If the saga's own code fails on the answer, the work must not stand: the saga parks as if it was not done, and who
+    /// releases it has it done again, or goes back without an undo.
+    fn decide(&mut self, with: &Folding<'_>, task: &Task, answer: Answer) -> Result<Commit, Answer> {
+        match &answer {
+            Answer::Done(_) | Answer::Undone => {}
+            Answer::Refused(_) | Answer::Closed | Answer::Running | Answer::Fault(_) => return Err(answer),
+        }
+        let event = [task.replied(answer)];
+        let (commit, after, _) = fold::fold(with, self.plan, self.instance.clone(), event.iter());
+        let failed = |why: &str| Err(Answer::Fault(Fault::permanent(why)));
+        match (commit, after.state.parked()) {
+            (_, Some(why)) => failed(why),
+            (None, None) => failed("the saga takes no answer to it"),
+            (Some(commit), None) => {
+                self.moved = Some(after);
+                Ok(commit)
+            }
         }
     }
 }
@@ -220,8 +270,11 @@ const WAITING_MAX: usize = 10_000;
 /// How often a saga is tried that others move at the same time, before its timer has it tried again.
 const FAILURES_MAX: u32 = 20;
 
-/// How often sagas lose a race together before each is tried alone.
-const CONFLICTS_MAX: u32 = 2;
+/// How often sagas fail together before each is tried alone.
+const TOGETHER_MAX: u32 = 2;
+
+/// How often each is tried then: not for long, for the others wait.
+const ALONE_MAX: u32 = 5;
 
 /// After a lost race almost at once; while the store is away, up to a second.
 const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_secs(1));
