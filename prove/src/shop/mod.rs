@@ -1,7 +1,6 @@
 //! A shop with two sagas. Its orders have steps that can be undone, one alone and three in parallel, of which one is
 //! local; a check; a pivot that is closed when its outcome stays unknown; and a step that succeeds in the end, to which a
-//! newer version adds another. Its large orders wait for their approval, a few at a time, and run a saga for each parcel,
-//! whose courier is paid through a gateway.
+//! newer version adds another. Its large orders wait for their approval, a few at a time, and run a saga for each parcel.
 
 mod books;
 mod bulk;
