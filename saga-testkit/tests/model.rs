@@ -1,6 +1,8 @@
 //! The examples of `docs/model.md`, with what they leave out.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod document;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -612,19 +614,5 @@ fn a_saga_that_is_through_stays_with_its_version() -> Result<(), DefinitionError
 
 #[test]
 fn the_document_shows_what_stands_here() {
-    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/model.md")).unwrap();
-    let here = without_spaces(include_str!("model.rs"));
-    let examples: Vec<&str> = document.split("```rust\n").skip(1).collect();
-    assert!(!examples.is_empty());
-    for example in examples {
-        let example = example.split("```").next().unwrap();
-        assert!(
-            here.contains(&without_spaces(example)),
-            "docs/model.md shows what is not tested:\n{example}"
-        );
-    }
-}
-
-fn without_spaces(text: &str) -> String {
-    text.split_whitespace().collect()
+    document::assert_shown("model.md", include_str!("model.rs"));
 }
