@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use saga_core::{Definition, Saga};
-use saga_testkit::explore::{Report, explore};
+use saga_core::Saga;
+use saga_testkit::explore::{Explorer, Report, explore};
 use saga_testkit::topology::{Diary, Errand, Part, Topology};
 use serde::Serialize;
 
 use crate::args::ExploreArguments;
 use crate::draw::Dice;
-use crate::examples::{order, quickstart};
+use crate::examples::{order, order_of, quickstart};
 
 /// The line that `--json` prints.
 #[derive(Debug, Default, Serialize)]
@@ -113,15 +113,19 @@ pub(crate) fn first_violation() -> anyhow::Result<Option<String>> {
     Ok(found.map(|what| what.rsplit_once('[').map_or(what.clone(), |(_, name)| format!("[{name}"))))
 }
 
-/// The sagas of the examples.
-fn examples() -> anyhow::Result<[Subject; 2]> {
+/// The sagas of the examples that need nothing but the framework.
+fn examples() -> anyhow::Result<[Subject; 3]> {
     let order = order::place_order().context("the order example")?;
     let quickstart = quickstart::place_order().context("the quickstart")?;
-    Ok([example("example order", order), example("example quickstart", quickstart)])
+    Ok([
+        example("example order, small", explore(&order).saga(&order_of(1_000, 1))),
+        example("example order, decided by a manager", explore(&order).saga(&order_of(1_000_000, 2))),
+        example("example quickstart", explore(&quickstart)),
+    ])
 }
 
-fn example<S: Saga>(name: &str, definition: Definition<S>) -> Subject {
-    Subject { name: name.into(), explored: Box::new(move || explore(&definition).run()) }
+fn example<S: Saga>(name: &str, explorer: Explorer<S, ()>) -> Subject {
+    Subject { name: name.into(), explored: Box::new(move || explorer.run()) }
 }
 
 /// Sagas of all shapes, each alone.
@@ -156,8 +160,8 @@ fn groups() -> impl Iterator<Item = Topology> {
 
 /// Four parts, of which each role is one somewhere.
 fn mixtures() -> impl Iterator<Item = Vec<Part>> {
-    use Part::{Check, ClosedPivot, Loop, Notify, Pause, Pivot, Step, Then, Wait};
-    let mixtures: [&[Part]; 16] = [
+    use Part::{Check, ClosedPivot, Loop, Notify, Pause, Pivot, Step, Then, ThenLoop, Wait};
+    let mixtures: [&[Part]; 17] = [
         &[Pivot],
         &[ClosedPivot, Then],
         &[Step, Check, Step],
@@ -174,6 +178,7 @@ fn mixtures() -> impl Iterator<Item = Vec<Part>> {
         &[Notify, Step, Notify, Pivot, Notify, Then],
         &[Step, Loop, ClosedPivot, Then],
         &[Pause, Step, Pause, ClosedPivot, Pause, Then],
+        &[Step, ClosedPivot, ThenLoop, Then],
     ];
     mixtures.into_iter().map(<[Part]>::to_vec)
 }

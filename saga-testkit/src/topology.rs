@@ -19,7 +19,7 @@ use saga_core::definition::{AfterPivot, BeforePivot, Builder};
 use saga_core::policy::Retry;
 use saga_core::{
     Command, Compensate, CompensateEach, Definition, Each, NothingToUndo, Notification, Outcome, Participant,
-    Pause, Retriable, Saga, Signal, Step, Undoes, saga,
+    Pause, Retriable, RetriableEach, Saga, Signal, Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,8 @@ pub enum Part {
     Then,
     /// Two steps at once after the pivot.
     ThenBoth,
+    /// A step after the pivot, for each of the diary's items, two at once.
+    ThenLoop,
 }
 
 /// What a saga looks like.
@@ -159,7 +161,8 @@ impl Part {
             Part::Group(width) => width,
             Part::ThenBoth => 2,
             Part::Step | Part::Check | Part::Wait | Part::Notify | Part::Pause | Part::Loop => 1,
-            Part::Pivot | Part::ClosedPivot | Part::Then | Part::Elsewhere | Part::Gone => 1,
+            Part::Pivot | Part::ClosedPivot | Part::Then | Part::ThenLoop => 1,
+            Part::Elsewhere | Part::Gone => 1,
             Part::Run(_) | Part::RunEach(_) | Part::Beside(_) => 1,
         }
     }
@@ -184,6 +187,7 @@ impl fmt::Display for Part {
             Part::ClosedPivot => write!(f, "pivot that is closed"),
             Part::Then => write!(f, "then"),
             Part::ThenBoth => write!(f, "then both"),
+            Part::ThenLoop => write!(f, "then loop"),
         }
     }
 }
@@ -332,6 +336,7 @@ impl<const N: usize, const ATTEMPTS: u32> CompensateEach<Diary> for Work<N, ATTE
 impl<const N: usize, const ATTEMPTS: u32> Undoes<Work<N, ATTEMPTS>> for Unwork<N, ATTEMPTS> {}
 impl<const N: usize, const ATTEMPTS: u32> NothingToUndo<Diary> for Work<N, ATTEMPTS> {}
 impl<const N: usize, const ATTEMPTS: u32> Retriable<Diary> for Work<N, ATTEMPTS> {}
+impl<const N: usize, const ATTEMPTS: u32> RetriableEach<Diary> for Work<N, ATTEMPTS> {}
 
 impl<const N: usize, const ATTEMPTS: u32> Step<Diary> for Away<N, ATTEMPTS> {
     fn command(diary: &Diary) -> Self {
@@ -450,7 +455,10 @@ impl Draft {
             (Draft::Before(saga), Part::ClosedPivot) => Draft::After(saga.pivot::<Turn<true, ATTEMPTS>>()),
             (Draft::After(saga), Part::Then) => Draft::After(then::<ATTEMPTS>(saga, number)),
             (Draft::After(saga), Part::ThenBoth) => Draft::After(then_both::<ATTEMPTS>(saga, number)),
-            (Draft::Before(_), Part::Then | Part::ThenBoth) => panic!("{part} stands after the pivot"),
+            (Draft::After(saga), Part::ThenLoop) => Draft::After(then_each::<ATTEMPTS>(saga, number)),
+            (Draft::Before(_), Part::Then | Part::ThenBoth | Part::ThenLoop) => {
+                panic!("{part} stands after the pivot")
+            }
             (Draft::After(_), part) => panic!("{part} stands before the pivot"),
         }
     }
@@ -508,6 +516,10 @@ fn then<const ATTEMPTS: u32>(saga: After, number: usize) -> After {
 
 fn each<const ATTEMPTS: u32>(saga: Before, number: usize) -> Before {
     with_number!(number, N => saga.for_each::<Work<N, ATTEMPTS>>())
+}
+
+fn then_each<const ATTEMPTS: u32>(saga: After, number: usize) -> After {
+    with_number!(number, N => saga.then_for_each::<Work<N, ATTEMPTS>>())
 }
 
 fn notify<Phase>(saga: Builder<Diary, Phase>, number: usize) -> Builder<Diary, Phase> {

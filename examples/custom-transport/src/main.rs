@@ -11,7 +11,9 @@ use saga_core::memory::{MemoryFence, MemoryStore, MemoryTx};
 use saga_core::message::Fault;
 use saga_core::port::{Fence, SystemClock, Transport};
 use saga_core::runtime::{Handle, Handled, Orchestrator, Reply, SagaOutcome, Undo, participant, service};
-use saga_core::{Command, Compensate, Outcome, Participant, Saga, Step, Undoes, saga};
+use saga_core::{
+    Command, Compensate, Definition, DefinitionError, Outcome, Participant, Saga, Step, Undoes, saga,
+};
 use serde::{Deserialize, Serialize};
 
 struct Inventory;
@@ -62,6 +64,10 @@ impl Compensate<PlaceOrder> for ReserveStock {
     }
 }
 
+fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
+    saga(1).step::<ReserveStock>().build()
+}
+
 struct Stock;
 impl Handle<ReserveStock, MemoryTx<u32>> for Stock {
     async fn handle(&self, command: ReserveStock, tx: &mut MemoryTx<u32>) -> Handled<ReserveStock> {
@@ -87,10 +93,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stock =
         service::<Inventory, _, _>(Stock).handle::<ReserveStock>().undo::<ReserveStock, ReleaseStock>();
     let inventory = participant(stock, shelf.clone(), transport.clone()).start().await?;
-    let definition = saga::<PlaceOrder>(1).step::<ReserveStock>().build()?;
     let store = Arc::new(MemoryStore::default());
     let orchestrator =
-        Orchestrator::builder(store, transport, "orders.replies").register(&definition).start().await?;
+        Orchestrator::builder(store, transport, "orders.replies").register(&place_order()?).start().await?;
 
     let outcome = orchestrator.start(PlaceOrder { items: 2 }).await?.outcome().await?;
     let left = *shelf.begin(&[]).await?.0.data();
@@ -104,4 +109,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     inventory.stop(Duration::from_secs(5)).await;
     std::fs::remove_dir_all(files)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use saga_testkit::explore::explore;
+
+    use super::{DefinitionError, place_order};
+
+    #[test]
+    fn an_order_goes_well_whatever_fails() -> Result<(), DefinitionError> {
+        explore(&place_order()?).run().assert_ok();
+        Ok(())
+    }
 }
