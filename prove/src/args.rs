@@ -39,9 +39,15 @@ pub(crate) struct ExploreArguments {
     /// When all that is searched, go on with shapes that the seed draws until so many seconds have passed in all
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<u64>,
-    /// The seed of the shapes that are drawn
-    #[arg(long, requires = "seconds", default_value_t = 1, value_name = "S")]
-    pub(crate) seed: u64,
+    /// The seed of the shapes that are drawn, after all that is searched every time: only with --seconds
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    #[arg(long = "runs", hide = true, value_parser = no_runs)]
+    _runs: Option<u64>,
+}
+
+fn no_runs(_: &str) -> Result<u64, &'static str> {
+    Err("an exploration has no runs, it searches every state once; --seconds has it go on with drawn shapes")
 }
 
 #[derive(Debug, Args)]
@@ -88,10 +94,12 @@ pub(crate) struct NothingDrawn {
     _seconds: Option<u64>,
     #[arg(long = "seed", hide = true, value_parser = refused)]
     _seed: Option<u64>,
+    #[arg(long = "runs", hide = true, value_parser = refused)]
+    _runs: Option<u64>,
 }
 
 fn refused(_: &str) -> Result<u64, &'static str> {
-    Err("this proof does the same every time, to its end, so it takes neither a seed nor a time")
+    Err("this proof does the same every time, to its end, so it takes no seed, no time and no number of runs")
 }
 
 /// A tool that the gallery runs in a process of its own.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use saga_core::Saga;
 use saga_testkit::explore::{Explorer, Report, explore};
 use saga_testkit::topology::{Diary, Errand, Part, Topology};
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::args::ExploreArguments;
 use crate::draw::Dice;
 use crate::examples::{order, order_of, quickstart};
+use crate::progress;
 
 /// The line that `--json` prints.
 #[derive(Debug, Default, Serialize)]
@@ -29,13 +30,18 @@ struct Subject {
 }
 
 pub(crate) fn run(arguments: &ExploreArguments) -> anyhow::Result<()> {
+    if arguments.seed.is_some() && arguments.seconds.is_none() {
+        bail!(
+            "a seed only draws the shapes that come after all others, so it needs --seconds to draw them in"
+        );
+    }
     let began = now();
     let subjects: Vec<Subject> =
         examples()?.into_iter().chain(shapes()).chain(families()).chain(upgrades()).chain(pairs()).collect();
     let mut proof = Proof::begin(arguments.json, subjects.len());
     subjects.into_iter().for_each(|subject| proof.explore(subject));
     let limit = Duration::from_secs(arguments.seconds.unwrap_or_default());
-    let mut dice = Dice::of(arguments.seed);
+    let mut dice = Dice::of(arguments.seed.unwrap_or(1));
     while began.elapsed() < limit {
         proof.bar.inc_length(1);
         proof.explore(alone(&dice.topology(), 0));
@@ -54,10 +60,12 @@ struct Proof {
 
 impl Proof {
     fn begin(json: bool, subjects: usize) -> Self {
-        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(subjects as u64).with_style(style);
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Proof { json, bar, figures: Figures::default(), cut_off: Vec::new() }
+        Proof {
+            json,
+            bar: progress::bar(subjects, TEMPLATE),
+            figures: Figures::default(),
+            cut_off: Vec::new(),
+        }
     }
 
     fn explore(&mut self, subject: Subject) {

@@ -9,6 +9,7 @@ mod examples;
 mod explore;
 #[cfg(saga_planted)]
 mod gallery;
+mod progress;
 mod replay;
 mod shop;
 mod simulate;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::args::ReplayArguments;
 use crate::examples::order;
+use crate::progress;
 
 /// The line that `--json` prints.
 #[derive(Debug, Default, Serialize)]
@@ -20,17 +21,23 @@ struct Figures {
 pub(crate) fn run(arguments: &ReplayArguments) -> anyhow::Result<()> {
     let order = order::place_order()?;
     let mut figures = Figures::default();
-    for file in files(&arguments.files)? {
+    let files = files(&arguments.files)?;
+    let bar = progress::bar(files.len(), "replay {wide_bar} {pos} of {len} recordings");
+    for file in files {
         figures.recordings += 1;
         let replayed = replay::replay(&file, &[order.plan()]);
         figures.transitions += replayed.as_ref().copied().unwrap_or_default();
         figures.differences += usize::from(replayed.is_err());
         match replayed {
-            Ok(transitions) if !arguments.json => println!("{}: {transitions} transitions", file.display()),
+            Ok(transitions) if !arguments.json => {
+                bar.suspend(|| println!("{}: {transitions} transitions", file.display()));
+            }
             Ok(_) => {}
-            Err(difference) => eprintln!("{difference}\n"),
+            Err(difference) => bar.suspend(|| eprintln!("{difference}\n")),
         }
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     let Figures { recordings, transitions, differences } = figures;
     match arguments.json {
         true => println!("{}", serde_json::to_string(&figures)?),

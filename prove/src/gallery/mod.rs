@@ -11,7 +11,7 @@ use saga_testkit::simulate;
 use serde_json::json;
 
 use crate::args::{GalleryArguments, Trial};
-use crate::{explore, shop};
+use crate::{explore, progress, shop};
 use tool::{Tool, Tools, broken};
 
 /// A bug, and what each tool says that found it.
@@ -29,15 +29,18 @@ pub(crate) fn run(arguments: &GalleryArguments) -> anyhow::Result<()> {
         let names = Tool::ALL.map(Tool::name).join(" | ");
         println!("| bug | {names} |\n|---|{}", "---|".repeat(Tool::ALL.len()));
     }
+    let bar = progress::bar(saga_core::Bug::ALL.len() + simulate::Bug::ALL.len(), TEMPLATE);
     let inside = saga_core::Bug::ALL.into_iter().map(|bug| inside(&tools, bug));
     let mut pictures = Vec::new();
     for picture in inside.chain(simulate::Bug::ALL.into_iter().map(at_a_port)) {
         let picture = picture?;
         if !arguments.json {
-            println!("{}", picture.line());
+            bar.suspend(|| println!("{}", picture.line()));
         }
         pictures.push(picture);
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     sum_up(&pictures, arguments.json)
 }
 
@@ -100,3 +103,5 @@ pub(crate) fn try_one(trial: Trial) -> anyhow::Result<()> {
 
 /// Most bugs show in the first few runs, and one that does not may be found by another tool.
 const RUNS_MAX: u64 = 500;
+
+const TEMPLATE: &str = "gallery {wide_bar} {pos} of {len} bugs, {elapsed}";
