@@ -109,6 +109,8 @@ mod gallery {
         CommandAckedEarly,
         /// A fence row does not say whose it is.
         FenceOfNobody,
+        /// A command is run after its time.
+        ExpiredIsRun,
 
         // The relay.
         /// A row is deleted before the broker has confirmed its message.
@@ -147,7 +149,7 @@ mod gallery {
 
     impl Bug {
         /// Every bug.
-        pub const ALL: [Bug; 47] = [
+        pub const ALL: [Bug; 48] = [
             Bug::TimeoutIsRefusal,
             Bug::FaultIsRefusal,
             Bug::LateDoneAccepted,
@@ -180,6 +182,7 @@ mod gallery {
             Bug::CountedAfterwards,
             Bug::CommandAckedEarly,
             Bug::FenceOfNobody,
+            Bug::ExpiredIsRun,
             Bug::DeletedBeforeConfirm,
             Bug::UnknownIsSent,
             Bug::PoisonRowRetried,
