@@ -58,9 +58,14 @@ impl Books {
 
     /// Whether something has gone with exactly these orders.
     pub(crate) fn is_gone_with(&self, what: &'static str, orders: impl IntoIterator<Item = u64>) -> bool {
-        let mut orders: Vec<_> = orders.into_iter().map(|order| (order, what)).collect();
+        let mut orders: Vec<_> = orders.into_iter().collect();
         orders.sort_unstable();
-        orders.iter().eq(self.gone.keys().filter(|(_, gone)| *gone == what))
+        orders.into_iter().eq(self.orders_with(what))
+    }
+
+    /// The orders with which something has gone.
+    pub(crate) fn orders_with(&self, what: &'static str) -> impl Iterator<Item = u64> {
+        self.gone.keys().filter(move |(_, gone)| *gone == what).map(|(order, _)| *order)
     }
 
     fn mistaken(&mut self, what: String) {

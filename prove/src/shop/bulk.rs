@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use saga_core::policy::Retry;
 use saga_core::{
-    Compensate, Definition, DefinitionError, Each, Outcome, Participant, Run, Saga, Signal, Step, SubSaga,
-    saga,
+    Compensate, CompensateEach, Definition, DefinitionError, Each, Outcome, Participant, Pause,
+    RetriableEach, Run, Saga, Signal, Step, SubSaga, saga,
 };
 use serde::{Deserialize, Serialize};
 
 use super::contract::{
-    AuthorizePayment, CapturePayment, PackParcel, PayCourier, RefundCourier, UnpackParcel, VoidPayment,
+    AuthorizePayment, CapturePayment, PackParcel, PayCourier, PrintLabel, RefundCourier, SendInvoice,
+    UnpackParcel, VoidLabel, VoidPayment,
 };
 use super::saga::{quick, steps, undos};
 
@@ -70,36 +71,90 @@ pub(crate) fn place_bulk_order() -> Result<Definition<PlaceBulkOrder>, Definitio
     saga(1)
         .step::<AuthorizePayment>()
         .wait::<Approval>()
+        .for_each::<PrintLabel>()
         .for_each::<Run<Delivery>>()
         .pivot::<CapturePayment>()
+        .then_for_each::<SendInvoice>()
         .build()
 }
 
-/// The saga of each parcel.
+/// The saga of each parcel: it starts later.
 pub(crate) fn delivery() -> Result<Definition<Delivery>, DefinitionError> {
-    saga(1).step::<PackParcel>().step::<PayCourier>().build()
+    saga(1).pause::<UntilPickup>().step::<PackParcel>().step::<PayCourier>().build()
 }
 
-impl Each<PlaceBulkOrder> for Run<Delivery> {
-    const AT_ONCE: usize = 2;
+/// The time until the courier comes.
+struct UntilPickup;
+impl Pause<Delivery> for UntilPickup {
+    const NAME: &'static str = "until-pickup";
 
-    fn items(saga: &PlaceBulkOrder) -> Vec<String> {
-        (0..saga.parcels).map(|parcel| parcel.to_string()).collect()
-    }
-
-    fn command(saga: &PlaceBulkOrder, item: &str) -> Self {
-        let parcel = item.parse().unwrap_or(0);
-        Run(Delivery { order: saga.order.wrapping_add(parcel), amount: saga.amount })
-    }
-
-    fn retry() -> Retry {
-        quick()
+    fn length(saga: &Delivery) -> Duration {
+        Duration::from_millis(50) * (saga.amount % 3)
     }
 }
+
+/// Given up after two attempts or three, as their pauses fall.
+fn hasty() -> Retry {
+    quick().deadline(Duration::from_millis(950))
+}
+
+impl PlaceBulkOrder {
+    fn parcels(&self) -> Vec<String> {
+        (0..self.parcels).map(|parcel| parcel.to_string()).collect()
+    }
+
+    /// What a parcel goes by in the books of the services.
+    fn parcel(&self, item: &str) -> u64 {
+        self.order.wrapping_add(item.parse().unwrap_or(0))
+    }
+}
+
+macro_rules! each_parcel {
+    ($(|$order:ident, $amount:ident| -> $command:ty { $written:expr })+) => {
+        $(
+            impl Each<PlaceBulkOrder> for $command {
+                const AT_ONCE: usize = 2;
+
+                fn items(saga: &PlaceBulkOrder) -> Vec<String> {
+                    saga.parcels()
+                }
+
+                fn command(saga: &PlaceBulkOrder, item: &str) -> Self {
+                    let ($order, $amount) = (saga.parcel(item), saga.amount);
+                    $written
+                }
+
+                fn retry() -> Retry {
+                    quick()
+                }
+            }
+        )+
+    };
+}
+
+each_parcel! {
+    |order, amount| -> PrintLabel { PrintLabel { order, amount } }
+    |order, amount| -> Run<Delivery> { Run(Delivery { order, amount }) }
+    |order, amount| -> SendInvoice { SendInvoice { order, amount } }
+}
+
+impl CompensateEach<PlaceBulkOrder> for PrintLabel {
+    type Undo = VoidLabel;
+
+    fn undo(saga: &PlaceBulkOrder, item: &str, _did: Outcome<u32>) -> VoidLabel {
+        VoidLabel { order: saga.parcel(item), amount: saga.amount }
+    }
+
+    fn undo_retry() -> Retry {
+        quick().attempts(6)
+    }
+}
+
+impl RetriableEach<PlaceBulkOrder> for SendInvoice {}
 
 steps! {
     PlaceBulkOrder:
-    AuthorizePayment quick();
+    AuthorizePayment hasty();
     CapturePayment quick().close_when_spent();
 }
 

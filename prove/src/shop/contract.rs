@@ -1,4 +1,4 @@
-//! What the shop's services promise one another.
+//! What the shop's services promise one another, and what others are told.
 
 use saga_core::{Command, Local, Participant, Undoes};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,10 @@ commands! {
     StrikeOrder: Local, "shop.strike.v1", ();
     /// Sends the invoice.
     SendInvoice: Payment, "payment.invoice.v1", ();
+    /// Prints the label of a parcel.
+    PrintLabel: Inventory, "inventory.label.v1", u32;
+    /// Tears it up.
+    VoidLabel: Inventory, "inventory.void-label.v1", ();
     /// Puts what is to be delivered into a parcel.
     PackParcel: Inventory, "inventory.pack.v1", u32;
     /// Puts it back.
@@ -74,5 +78,17 @@ impl Undoes<ReserveStock> for ReleaseStock {}
 impl Undoes<BookCourier> for CancelCourier {}
 impl Undoes<AuthorizePayment> for VoidPayment {}
 impl Undoes<NoteOrder> for StrikeOrder {}
+impl Undoes<PrintLabel> for VoidLabel {}
 impl Undoes<PackParcel> for UnpackParcel {}
 impl Undoes<PayCourier> for RefundCourier {}
+
+/// Tells whoever wants to know that an order was placed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OrderPlaced {
+    pub(crate) order: u64,
+}
+
+/// Whether an order of this amount is brought to the customer, and not fetched.
+pub(crate) const fn goes_by_courier(amount: u32) -> bool {
+    !amount.is_multiple_of(3)
+}

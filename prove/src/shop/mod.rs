@@ -1,6 +1,8 @@
 //! A shop with two sagas. Its orders have steps that can be undone, one alone and three in parallel, of which one is
-//! local; a check; a pivot that is closed when its outcome stays unknown; and a step that succeeds in the end, to which a
-//! newer version adds another. Its large orders wait for their approval, a few at a time, and run a saga for each parcel.
+//! local and one is skipped by those that are fetched; a pause; a check of those that are dear; a pivot that is closed
+//! when its outcome stays unknown; a step that succeeds in the end, beside which a newer version runs another; and a
+//! notification. Its large orders wait for their approval, a few at a time. For each parcel they print a label, run a
+//! saga, which starts later, and behind the pivot send an invoice.
 
 mod books;
 mod bulk;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use saga_core::policy::{Backoff, Retry};
 use saga_core::{
-    Compensate, Definition, DefinitionError, NothingToUndo, Outcome, Retriable, Saga, Step, saga,
+    Compensate, Definition, DefinitionError, NothingToUndo, Notification, Outcome, Pause, Retriable, Saga,
+    Step, saga,
 };
 use serde::{Deserialize, Serialize};
 
 use super::contract::{
-    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, NoteOrder, ReleaseStock,
-    ReserveStock, SendInvoice, ShipOrder, StrikeOrder, VoidPayment,
+    AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, NoteOrder, OrderPlaced,
+    ReleaseStock, ReserveStock, SendInvoice, ShipOrder, StrikeOrder, VoidPayment, goes_by_courier,
 };
 
 /// An order.
@@ -24,14 +25,48 @@ impl Saga for PlaceOrder {
     const NAME: &'static str = "place-order";
 }
 
+impl PlaceOrder {
+    const fn goes_by_courier(&self) -> bool {
+        goes_by_courier(self.amount)
+    }
+
+    /// Whether a fraud would hurt.
+    const fn is_dear(&self) -> bool {
+        self.amount > 4
+    }
+}
+
+/// Some time in which the customer may change their mind.
+struct CoolingOff;
+impl Pause<PlaceOrder> for CoolingOff {
+    const NAME: &'static str = "cooling-off";
+
+    fn length(saga: &PlaceOrder) -> Duration {
+        Duration::from_millis(100) * (saga.amount % 4)
+    }
+}
+
+impl Notification<PlaceOrder> for OrderPlaced {
+    const TYPE: &'static str = "shop.order-placed.v1";
+    const TOPICS: &'static [&'static str] = &["mailing", "statistics"];
+
+    fn of(saga: &PlaceOrder) -> Self {
+        OrderPlaced { order: saga.order }
+    }
+}
+
 /// The saga itself.
 pub(crate) fn place_order() -> Result<Definition<PlaceOrder>, DefinitionError> {
     saga(1)
         .step::<ReserveStock>()
         .parallel::<(AuthorizePayment, BookCourier, NoteOrder)>()
+        .when_step::<BookCourier>(PlaceOrder::goes_by_courier)
+        .pause::<CoolingOff>()
         .check::<CheckFraud>()
+        .when(PlaceOrder::is_dear)
         .pivot::<CapturePayment>()
         .then::<ShipOrder>()
+        .notify::<OrderPlaced>()
         .deadline(Duration::from_secs(4))
         .build()
 }
@@ -43,10 +78,13 @@ pub(crate) fn place_order_with_invoice(
     saga(2)
         .step::<ReserveStock>()
         .parallel::<(AuthorizePayment, BookCourier, NoteOrder)>()
+        .when_step::<BookCourier>(PlaceOrder::goes_by_courier)
+        .pause::<CoolingOff>()
         .check::<CheckFraud>()
+        .when(PlaceOrder::is_dear)
         .pivot::<CapturePayment>()
-        .then::<SendInvoice>()
-        .then::<ShipOrder>()
+        .then_parallel::<(SendInvoice, ShipOrder)>()
+        .notify::<OrderPlaced>()
         .deadline(Duration::from_secs(4))
         .upgrade_from(first)
         .build()

@@ -9,8 +9,8 @@ use saga_testkit::simulate::{LocalData, Simulated, SimulatedLocal, Troubled};
 use super::Books;
 use super::contract::{
     AuthorizePayment, BookCourier, CancelCourier, CapturePayment, CheckFraud, Inventory, NoteOrder,
-    PackParcel, PayCourier, Payment, RefundCourier, ReleaseStock, ReserveStock, SendInvoice, ShipOrder,
-    StrikeOrder, UnpackParcel, VoidPayment,
+    PackParcel, PayCourier, Payment, PrintLabel, RefundCourier, ReleaseStock, ReserveStock, SendInvoice,
+    ShipOrder, StrikeOrder, UnpackParcel, VoidLabel, VoidPayment, goes_by_courier,
 };
 use super::saga::PlaceOrder;
 
@@ -31,9 +31,13 @@ pub(crate) fn inventory() -> Simulated<Inventory, Troubled<Warehouse>, Books> {
             .handle::<ShipOrder>()
             .undo::<ReserveStock, ReleaseStock>()
             .undo::<BookCourier, CancelCourier>()
+            .handle::<PrintLabel>()
+            .undo::<PrintLabel, VoidLabel>()
             .handle::<PackParcel>()
             .undo::<PackParcel, UnpackParcel>()
     });
+    let are_labelled = |books: &Books| books.is_gone_with(LABEL, books.orders_with(PARCEL));
+    let simulated = simulated.finally("each parcel has its label", are_labelled);
     simulated.always("its books balance", Books::balance).finally("nothing is held", Books::nothing_is_held)
 }
 
@@ -86,23 +90,39 @@ impl Undo<BookCourier, CancelCourier, Tx> for Warehouse {
 }
 
 impl Handle<ShipOrder, Tx> for Warehouse {
-    async fn handle(&self, ShipOrder { order, .. }: ShipOrder, tx: &mut Tx) -> Handled<ShipOrder> {
+    async fn handle(&self, ShipOrder { order, amount }: ShipOrder, tx: &mut Tx) -> Handled<ShipOrder> {
         tx.data_mut().part_with(order, ITEMS);
-        tx.data_mut().part_with(order, COURIER);
+        if goes_by_courier(amount) {
+            tx.data_mut().part_with(order, COURIER);
+        }
         Ok(Reply::Done(()))
+    }
+}
+
+impl Handle<PrintLabel, Tx> for Warehouse {
+    async fn handle(&self, PrintLabel { order, amount }: PrintLabel, tx: &mut Tx) -> Handled<PrintLabel> {
+        tx.data_mut().spend(order, LABEL, 1);
+        unless(order.is_multiple_of(8), "no paper", amount)
+    }
+}
+
+impl Undo<PrintLabel, VoidLabel, Tx> for Warehouse {
+    async fn undo(&self, command: VoidLabel, _did: u32, tx: &mut Tx) -> Result<(), Fault> {
+        tx.data_mut().get_back(command.order, LABEL);
+        Ok(())
     }
 }
 
 impl Handle<PackParcel, Tx> for Warehouse {
     async fn handle(&self, PackParcel { order, amount }: PackParcel, tx: &mut Tx) -> Handled<PackParcel> {
-        tx.data_mut().spend(order, ITEMS, amount);
+        tx.data_mut().spend(order, PARCEL, amount);
         unless(amount % 7 == 5, "too large for a parcel", amount)
     }
 }
 
 impl Undo<PackParcel, UnpackParcel, Tx> for Warehouse {
     async fn undo(&self, command: UnpackParcel, _did: u32, tx: &mut Tx) -> Result<(), Fault> {
-        tx.data_mut().get_back(command.order, ITEMS);
+        tx.data_mut().get_back(command.order, PARCEL);
         Ok(())
     }
 }
@@ -200,6 +220,8 @@ const OPENING: u32 = 10_000;
 
 const ITEMS: &str = "items";
 const COURIER: &str = "courier";
+const LABEL: &str = "label";
+const PARCEL: &str = "parcel";
 const MONEY: &str = "money";
 const FEE: &str = "the courier's fee";
 const NOTE: &str = "note";

@@ -73,11 +73,17 @@ pub enum Seen {
     LocalDone,
     /// A local step was rolled back, because somebody else had moved its saga.
     LocalRaceLost,
+    /// A saga ended that had skipped a step, because its data said so.
+    StepSkipped,
+    /// The broker took a notification.
+    Told,
+    /// A pause was over.
+    PauseOver,
 }
 
 impl Seen {
     /// Everything that is counted.
-    pub const ALL: [Seen; 34] = [
+    pub const ALL: [Seen; 37] = [
         Seen::Completed,
         Seen::Compensated,
         Seen::Released,
@@ -112,6 +118,9 @@ impl Seen {
         Seen::ReplyHeld,
         Seen::LocalDone,
         Seen::LocalRaceLost,
+        Seen::StepSkipped,
+        Seen::Told,
+        Seen::PauseOver,
     ];
 
     /// Its name in reports.
@@ -151,6 +160,9 @@ impl Seen {
             Seen::ReplyHeld => "reply_held",
             Seen::LocalDone => "local_done",
             Seen::LocalRaceLost => "local_race_lost",
+            Seen::StepSkipped => "step_skipped",
+            Seen::Told => "told",
+            Seen::PauseOver => "pause_over",
         }
     }
 }

@@ -71,11 +71,16 @@ impl Store for Faulty<MemoryStore> {
         lease: Duration,
         grace: Duration,
     ) -> Result<Vec<TimerDue>, StoreError> {
-        let due = self.call("look for timers", self.inner.due_timers(known, limit, lease, grace)).await?;
+        let looking = async {
+            let due = self.inner.due_timers(known, limit, lease, grace).await?;
+            let Loaded { now, .. } = self.inner.load(&[]).await?;
+            self.process.world.witness(|witness, counters| witness.fired(&due, now, counters));
+            Ok(due)
+        };
+        let due = self.call("look for timers", looking).await?;
         for TimerDue { saga, step, direction, attempt } in &due {
             self.process.note(format_args!("timer for {direction} {step} of {saga}, attempt {attempt}"));
         }
-        self.process.world.witness(|witness, counters| witness.fired(&due, counters));
         Ok(due)
     }
 

@@ -1,9 +1,9 @@
-//! How many sagas are under way: S21.
+//! How many sagas are under way: M2.
 
 use super::{Saga, Witness};
 
 impl Witness {
-    /// S21: no process begins more sagas than may be under way. What others begin meanwhile it learns later, and one that
+    /// M2: no process begins more sagas than may be under way. What others begin meanwhile it learns later, and one that
     /// was parked was no longer counted.
     pub(super) fn check_limit(&mut self, process: &str) {
         let Some(limit) = self.in_flight else { return };
@@ -14,7 +14,7 @@ impl Witness {
         let under_way = self.sagas.values().filter(counts).count() as u64;
         if under_way > limit {
             self.violation(format!(
-                "S21: {process} has begun {under_way} sagas, and {limit} may be under way"
+                "M2: {process} has begun {under_way} sagas, and {limit} may be under way"
             ));
         }
     }

@@ -133,6 +133,9 @@ impl Witness {
         if confirm_lost {
             self.unconfirmed.insert(said.clone());
         }
+        if matches!(said, Said::Notification { .. }) {
+            counters.count(Seen::Told);
+        }
         self.taken.insert(said, envelope.clone());
     }
 

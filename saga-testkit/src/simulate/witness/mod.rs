@@ -6,6 +6,7 @@ mod family;
 mod forgetting;
 mod limit;
 mod message;
+mod passed;
 mod relay;
 mod saga;
 mod signal;
@@ -43,6 +44,8 @@ pub(super) struct Witness {
     unreleased: BTreeSet<SagaId>,
     /// The signals that were taken.
     signals: BTreeMap<(SagaId, StepName), Payload>,
+    /// When a step's timer fired last, by the store's clock.
+    fired: BTreeMap<(SagaId, StepName), Timestamp>,
     /// Replies that are kept for who knows their saga's definition.
     held: BTreeMap<HeldId, Envelope>,
     /// How many sagas that were not started by others may be under way.
@@ -107,6 +110,7 @@ impl Witness {
             tombstones: BTreeSet::new(),
             unreleased: BTreeSet::new(),
             signals: BTreeMap::new(),
+            fired: BTreeMap::new(),
             held: BTreeMap::new(),
             in_flight,
             now: Timestamp::default(),

@@ -22,6 +22,7 @@ impl Witness {
         if self.retired.contains(&commit.id) && matches!(commit.change, Change::Start(_)) {
             return self.begun_again(commit);
         }
+        self.check_pauses(commit, counters);
         let before = self.follow(process, commit, counters);
         for entry in &commit.journal {
             self.journalled(commit.id, entry, counters);
@@ -31,6 +32,7 @@ impl Witness {
             self.sent(commit, &command);
         }
         self.check_end(commit.id);
+        self.count_skipped(commit, counters);
         self.check_signals(commit.id, counters);
         self.check_family(commit, counters);
         count(before, commit, counters);
@@ -188,6 +190,9 @@ impl Witness {
                 self.violation(format!("S4: {id} is {}, and {step} {why}", status.as_str()));
             }
         }
+        if matches!(status, Status::Provisional | Status::Completed) {
+            self.check_told(id);
+        }
     }
 
     /// A caller was told how a saga ended.
@@ -201,8 +206,9 @@ impl Witness {
         }
     }
 
-    pub(in crate::simulate) fn fired(&mut self, due: &[TimerDue], counters: &mut Counters) {
+    pub(in crate::simulate) fn fired(&mut self, due: &[TimerDue], now: Timestamp, counters: &mut Counters) {
         for TimerDue { saga, step, direction, .. } in due {
+            self.fired.insert((*saga, step.clone()), now);
             if self.is_reply_under_way(*saga, step, *direction) {
                 counters.count(Seen::TimerMetReply);
             }

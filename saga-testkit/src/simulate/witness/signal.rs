@@ -1,4 +1,4 @@
-//! Signals: S20.
+//! Signals: M1.
 
 use saga_core::id::{SagaId, StepName};
 use saga_core::machine::{Cause, Instance, Status, StepState};
@@ -8,22 +8,22 @@ use super::Witness;
 use crate::simulate::counters::{Counters, Seen};
 
 impl Witness {
-    /// S20: one signal counts for a step, and no other after it.
+    /// M1: one signal counts for a step, and no other after it.
     pub(super) fn taken_signal(&mut self, saga: SagaId, step: StepName, signal: Payload) {
         if let Some(before) = self.signals.insert((saga, step.clone()), signal) {
-            self.violation(format!("S20: {step} of {saga} takes a signal, and had {}", before.as_text()));
+            self.violation(format!("M1: {step} of {saga} takes a signal, and had {}", before.as_text()));
         }
     }
 
-    /// S20: whoever was told that a signal is given finds it taken, unless the saga does not wait for it at all.
+    /// M1: whoever was told that a signal is given finds it taken, unless the saga does not wait for it at all.
     pub(in crate::simulate) fn signalled(&mut self, saga: SagaId, step: &StepName, signal: &Payload) {
         let is_taken = self.signals.get(&(saga, step.clone())) == Some(signal);
         if !is_taken && self.state(saga, step) != Some(StepState::Skipped) {
-            self.violation(format!("S20: {} is given to {step} of {saga}, and not taken", signal.as_text()));
+            self.violation(format!("M1: {} is given to {step} of {saga}, and not taken", signal.as_text()));
         }
     }
 
-    /// S20: what was given in time is what the saga went on with.
+    /// M1: what was given in time is what the saga went on with.
     pub(super) fn check_signals(&mut self, id: SagaId, counters: &mut Counters) {
         if !self.status(id).is_some_and(Status::is_terminal) {
             return;
@@ -32,7 +32,7 @@ impl Witness {
             counters.count(Seen::SignalMissed);
             if self.signals.contains_key(&(id, step.clone())) {
                 self.violation(format!(
-                    "S20: {id} is compensated for want of a signal, and {step} was given one"
+                    "M1: {id} is compensated for want of a signal, and {step} was given one"
                 ));
             }
         }
@@ -40,7 +40,7 @@ impl Witness {
         let is_lost = |((_, step), signal): &(&(SagaId, StepName), &Payload)| matches!(self.state(id, step), Some(StepState::Done(taken)) if taken != **signal);
         let lost: Vec<StepName> = given.filter(is_lost).map(|((_, step), _)| step.clone()).collect();
         for step in lost {
-            self.violation(format!("S20: {step} of {id} went on with another signal than it took"));
+            self.violation(format!("M1: {step} of {id} went on with another signal than it took"));
         }
     }
 

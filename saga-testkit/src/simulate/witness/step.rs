@@ -23,6 +23,7 @@ impl Witness {
         if self.forgotten.contains(&write.key) {
             return self.after_all(&write.key, state);
         }
+        self.check_skipped(&write.key, state);
         let before = self.fences.insert(write.key.clone(), state.clone());
         if !may_follow(before.as_ref(), state) {
             let (saga, step) = (write.key.saga, &write.key.step);

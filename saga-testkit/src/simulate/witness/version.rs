@@ -1,4 +1,4 @@
-//! Versions of a definition, and what is kept for those who know them: S22.
+//! Versions of a definition, and what is kept for those who know them: M3.
 
 use saga_core::definition::{DefinitionRef, Plan, StepPlan};
 use saga_core::id::{SagaId, StepName};
@@ -9,22 +9,22 @@ use super::{Said, Witness};
 use crate::simulate::counters::{Counters, Seen};
 
 impl Witness {
-    /// S22: a saga moves to a newer version that could have brought it where it stands.
+    /// M3: a saga moves to a newer version that could have brought it where it stands.
     pub(super) fn upgraded(&mut self, id: SagaId, to: &DefinitionRef, counters: &mut Counters) {
         counters.count(Seen::Upgraded);
         let from = self.sagas.get(&id).map(|saga| saga.stored.definition.version);
         if from.is_none_or(|from| from >= to.version) {
-            self.violation(format!("S22: {id} moves from version {from:?} to {}", to.version));
+            self.violation(format!("M3: {id} moves from version {from:?} to {}", to.version));
         }
         let Some(plan) = self.plans.get(to).cloned() else {
-            return self.violation(format!("S22: {id} moves to {to}, which nobody knows"));
+            return self.violation(format!("M3: {id} moves to {to}, which nobody knows"));
         };
         let sent = self.sent_steps(id);
         if let Some(step) = sent.iter().find(|step| plan.position_of(step).is_none()) {
-            self.violation(format!("S22: {id} moves to version {}, which has no {step}", to.version));
+            self.violation(format!("M3: {id} moves to version {}, which has no {step}", to.version));
         }
         if let Some(passed) = passed_over(&plan, &sent) {
-            self.violation(format!("S22: {id} moves to version {}, past {}", to.version, passed.name));
+            self.violation(format!("M3: {id} moves to version {}, past {}", to.version, passed.name));
         }
     }
 
