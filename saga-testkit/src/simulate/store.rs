@@ -165,13 +165,17 @@ impl Retire for Faulty<MemoryStore> {
     }
 
     async fn retire(&self, retiring: Retiring) -> Result<usize, StoreError> {
-        let retired = self.call("retire", self.inner.retire(retiring)).await?;
-        if retired > 0 {
-            self.process.note(format_args!("retires {retired} sagas"));
-            self.process.world.count(Seen::Retired);
-            self.show_retired().await;
-        }
-        Ok(retired)
+        // Seen even if the process dies then, or the answer is lost.
+        let retiring = async {
+            let retired = self.inner.retire(retiring).await?;
+            if retired > 0 {
+                self.process.note(format_args!("retires {retired} sagas"));
+                self.process.world.count(Seen::Retired);
+                self.show_retired().await;
+            }
+            Ok(retired)
+        };
+        self.call("retire", retiring).await
     }
 }
 
