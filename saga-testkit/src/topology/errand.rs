@@ -10,7 +10,8 @@ use saga_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Before, Diary, Service};
+use super::draft::Before;
+use super::steps::{Diary, Service};
 use crate::explore::Explorer;
 
 /// A saga that a step runs. A topology runs each at most once.
