@@ -389,7 +389,9 @@ async fn a_release_is_kept_as_a_dead_letter_if_its_saga_cannot_be_read() {
     let trace = TraceParent::of_message(saga, MessageId::release(saga, &step));
     let release = ReleaseMessage { saga, step, trace }.encode(shipping.clone());
     world.transport.publish(std::slice::from_ref(&release)).await.remove(0).unwrap();
-    let dead = world.read(&shipping.dead_letters()).await.receive(1).await.unwrap().remove(0);
+    let mut dead_letters = world.read(&shipping.dead_letters()).await;
+    let dead = tokio::time::timeout(Duration::from_secs(60), dead_letters.receive(1)).await;
+    let dead = dead.expect("it is kept").unwrap().remove(0);
     assert_eq!(dead.envelope.id, release.id);
     let parked = world.delivery(Status::Parked).await;
     assert!(parked.summary.parked.is_some_and(|why| why.contains("format 4711")));
