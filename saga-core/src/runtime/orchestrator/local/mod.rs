@@ -113,8 +113,7 @@ impl Worker {
             }
             batch.sort_unstable();
             batch.dedup();
-            let looking =
-                AssertUnwindSafe(self.look_after(std::mem::take(&mut batch), TRIES_MAX)).catch_unwind();
+            let looking = AssertUnwindSafe(self.look_after(std::mem::take(&mut batch), 0)).catch_unwind();
             if looking.await.is_err() {
                 error!("what was left of local steps panicked; their timers have them tried again");
             }
@@ -123,21 +122,19 @@ impl Worker {
     }
 
     /// Does all local work that these sagas await. Sagas that others move at the same time are looked at again, and so
-    /// are those of which nobody knows whether they were moved; if that does not help, one by one. After so many tries
-    /// they are left to their timers.
-    async fn look_after(&mut self, mut sagas: Vec<SagaId>, tries: u32) {
-        let mut failures = 0;
-        while !sagas.is_empty() && failures < tries {
+    /// are those of which nobody knows whether they were moved; if that does not help, one by one.
+    async fn look_after(&mut self, mut sagas: Vec<SagaId>, mut failures: u32) {
+        while !sagas.is_empty() && failures < FAILURES_MAX {
             let error = match self.look(&sagas).await {
                 Ok((more, alone)) => {
                     sagas = more;
-                    self.look_after_each(alone, TRIES_MAX).await;
+                    self.look_after_each(alone, 0).await;
                     continue;
                 }
                 Err(error) => error,
             };
             if sagas.len() > 1 && (is_final(&error) || failures == TOGETHER_MAX) {
-                return self.look_after_each(sagas, ALONE_MAX).await;
+                return self.look_after_each(sagas, FAILURES_MAX - ALONE_MAX).await;
             }
             match error {
                 CommitError::Conflict => counter!("saga_local_conflicts_total").increment(1),
@@ -150,9 +147,9 @@ impl Worker {
         }
     }
 
-    async fn look_after_each(&mut self, sagas: Vec<SagaId>, tries: u32) {
+    async fn look_after_each(&mut self, sagas: Vec<SagaId>, failures: u32) {
         for saga in sagas {
-            Box::pin(self.look_after(vec![saga], tries)).await;
+            Box::pin(self.look_after(vec![saga], failures)).await;
         }
     }
 
@@ -271,7 +268,7 @@ pub(super) const STEPS_MAX: usize = 32;
 const WAITING_MAX: usize = 10_000;
 
 /// How often a saga is tried that others move at the same time, before its timer has it tried again.
-const TRIES_MAX: u32 = 20;
+const FAILURES_MAX: u32 = 20;
 
 /// How often sagas fail together before each is tried alone.
 const TOGETHER_MAX: u32 = 2;
