@@ -8,7 +8,7 @@
 
 mod external;
 
-pub use external::{Called, ExternalVerdict, Progress, decide_external};
+pub use external::{Called, ExternalVerdict, Progress, decide_external, next_look};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub struct FenceKey {
 pub enum FenceState {
     /// An external call was begun; nobody knows yet what became of it.
     Started,
+    /// External calls were begun, more than one; any of them may have landed, or may yet.
+    Repeated,
     /// The work is done, with this reply.
     Applied(Payload),
     /// The business said no, for this reason. There was no effect.
@@ -47,6 +49,7 @@ impl FenceState {
     pub const fn as_str(&self) -> &'static str {
         match self {
             FenceState::Started => "started",
+            FenceState::Repeated => "repeated",
             FenceState::Applied(_) => "applied",
             FenceState::Refused(_) => "refused",
             FenceState::Compensated => "compensated",
@@ -93,7 +96,7 @@ fn decide_do(row: Option<&FenceState>) -> Verdict {
     planted!(RefusalForgotten: if let Some(FenceState::Refused(_)) = row { return Verdict::Run });
     match row {
         None => Verdict::Run,
-        Some(FenceState::Started) => Verdict::Answer(Answer::Fault(Fault::permanent(
+        Some(FenceState::Started | FenceState::Repeated) => Verdict::Answer(Answer::Fault(Fault::permanent(
             "the fence says that an external call was begun for this step, and this handler makes none",
         ))),
         Some(FenceState::Applied(reply)) => Verdict::Answer(Answer::Done(reply.clone())),
@@ -107,7 +110,7 @@ fn decide_undo(row: Option<&FenceState>) -> Verdict {
     planted!(UndoneTwice: if row == Some(&FenceState::Compensated) { return Verdict::Undo(Recorded::Unknown) });
     match row {
         None => Verdict::Record(FenceState::Closed, Answer::Undone),
-        Some(FenceState::Started) => Verdict::Undo(Recorded::Unknown),
+        Some(FenceState::Started | FenceState::Repeated) => Verdict::Undo(Recorded::Unknown),
         Some(FenceState::Applied(reply)) => Verdict::Undo(Recorded::Reply(reply.clone())),
         Some(FenceState::Refused(_) | FenceState::Compensated | FenceState::Closed) => {
             Verdict::Answer(Answer::Undone)
@@ -119,7 +122,7 @@ fn decide_close(row: Option<&FenceState>) -> Verdict {
     planted!(ProbeForClose: if row.is_none() { return Verdict::Answer(Answer::Closed) });
     match row {
         None => Verdict::Record(FenceState::Closed, Answer::Closed),
-        Some(FenceState::Started) => Verdict::Answer(Answer::Running),
+        Some(FenceState::Started | FenceState::Repeated) => Verdict::Answer(Answer::Running),
         Some(FenceState::Applied(reply)) => Verdict::Answer(Answer::Done(reply.clone())),
         Some(FenceState::Refused(why)) => Verdict::Answer(Answer::Refused(why.clone())),
         Some(FenceState::Compensated) => Verdict::Answer(Answer::Undone),
@@ -141,7 +144,7 @@ mod tests {
         let no = || Verdict::Answer(Answer::Refused(why.clone()));
         let answer = |answer| Verdict::Answer(answer);
         use Direction::{Close, Do, Undo};
-        use FenceState::{Closed, Compensated, Started};
+        use FenceState::{Closed, Compensated, Repeated, Started};
         let table = [
             (Do, None, Verdict::Run),
             (Do, applied(), done()),
@@ -150,12 +153,14 @@ mod tests {
             (Do, Some(Closed), answer(Answer::Closed)),
             (Undo, None, Verdict::Record(Closed, Answer::Undone)),
             (Undo, Some(Started), Verdict::Undo(Recorded::Unknown)),
+            (Undo, Some(Repeated), Verdict::Undo(Recorded::Unknown)),
             (Undo, applied(), Verdict::Undo(Recorded::Reply(reply.clone()))),
             (Undo, refused(), answer(Answer::Undone)),
             (Undo, Some(Compensated), answer(Answer::Undone)),
             (Undo, Some(Closed), answer(Answer::Undone)),
             (Close, None, Verdict::Record(Closed, Answer::Closed)),
             (Close, Some(Started), answer(Answer::Running)),
+            (Close, Some(Repeated), answer(Answer::Running)),
             (Close, applied(), done()),
             (Close, refused(), no()),
             (Close, Some(Compensated), answer(Answer::Undone)),
@@ -170,6 +175,7 @@ mod tests {
     fn a_state_has_one_name_in_tables_and_in_json() {
         let states = [
             FenceState::Started,
+            FenceState::Repeated,
             FenceState::Applied(Payload::default()),
             FenceState::Refused(Payload::default()),
             FenceState::Compensated,
@@ -182,8 +188,10 @@ mod tests {
 
     #[test]
     fn a_local_handler_never_runs_on_a_row_that_an_external_one_began() {
-        let verdict = decide(Some(&FenceState::Started), Direction::Do);
-        assert!(matches!(verdict, Verdict::Answer(Answer::Fault(_))), "{verdict:?}");
+        for begun in [FenceState::Started, FenceState::Repeated] {
+            let verdict = decide(Some(&begun), Direction::Do);
+            assert!(matches!(verdict, Verdict::Answer(Answer::Fault(_))), "{verdict:?}");
+        }
     }
 
     #[test]
@@ -192,6 +200,7 @@ mod tests {
         let rows = [
             None,
             Some(FenceState::Started),
+            Some(FenceState::Repeated),
             Some(FenceState::Applied(payload.clone())),
             Some(FenceState::Refused(payload)),
             Some(FenceState::Compensated),

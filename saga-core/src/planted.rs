@@ -93,6 +93,8 @@ mod gallery {
         UndoneTwice,
         /// A call that comes back to a row that has moved on is left as it is.
         LateCallStands,
+        /// A refusal is taken for the outcome although another call with its key was begun.
+        RefusalOfOneTrusted,
         /// A command that finds its row refused has no undo run first.
         CallBehindRefusalStands,
         /// A command that finds its row compensated has no undo run first.
@@ -111,6 +113,8 @@ mod gallery {
         FenceOfNobody,
         /// A command is run after its time.
         ExpiredIsRun,
+        /// A row behind which a call may land is not watched.
+        RowUnwatched,
 
         // The relay.
         /// A row is deleted before the broker has confirmed its message.
@@ -149,7 +153,7 @@ mod gallery {
 
     impl Bug {
         /// Every bug.
-        pub const ALL: [Bug; 48] = [
+        pub const ALL: [Bug; 50] = [
             Bug::TimeoutIsRefusal,
             Bug::FaultIsRefusal,
             Bug::LateDoneAccepted,
@@ -175,6 +179,7 @@ mod gallery {
             Bug::RefusalForgotten,
             Bug::UndoneTwice,
             Bug::LateCallStands,
+            Bug::RefusalOfOneTrusted,
             Bug::CallBehindRefusalStands,
             Bug::CallBehindUndoStands,
             Bug::FenceAfterEffect,
@@ -183,6 +188,7 @@ mod gallery {
             Bug::CommandAckedEarly,
             Bug::FenceOfNobody,
             Bug::ExpiredIsRun,
+            Bug::RowUnwatched,
             Bug::DeletedBeforeConfirm,
             Bug::UnknownIsSent,
             Bug::PoisonRowRetried,

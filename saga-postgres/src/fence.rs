@@ -128,6 +128,7 @@ impl Fence for PgFence {
     async fn commit(&self, mut tx: Tx, writes: &[FenceWrite], lease: Duration) -> Result<(), StoreError> {
         self.check_replies(writes)?;
         self.record(&mut tx, writes, lease).await?;
+        self.watch_asked(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -162,6 +163,7 @@ fn read_state(row: &PgRow) -> Result<FenceState, Failure> {
     };
     match state {
         "started" => Ok(FenceState::Started),
+        "repeated" => Ok(FenceState::Repeated),
         "applied" => Ok(FenceState::Applied(payload()?)),
         "refused" => Ok(FenceState::Refused(payload()?)),
         "compensated" => Ok(FenceState::Compensated),
@@ -173,7 +175,7 @@ fn read_state(row: &PgRow) -> Result<FenceState, Failure> {
 fn payload(state: &FenceState) -> Option<&[u8]> {
     match state {
         FenceState::Applied(payload) | FenceState::Refused(payload) => Some(payload.as_bytes()),
-        FenceState::Started | FenceState::Compensated | FenceState::Closed => None,
+        FenceState::Started | FenceState::Repeated | FenceState::Compensated | FenceState::Closed => None,
     }
 }
 
@@ -185,7 +187,10 @@ fn bind_outcomes(statement: Statement, writes: &[FenceWrite]) -> Statement {
 }
 
 /// Binds keys as three arrays: sagas, steps, participants.
-fn bind_keys<'a, I: Iterator<Item = &'a FenceKey>>(statement: Statement, keys: impl Fn() -> I) -> Statement {
+pub(crate) fn bind_keys<'a, I: Iterator<Item = &'a FenceKey>>(
+    statement: Statement,
+    keys: impl Fn() -> I,
+) -> Statement {
     statement
         .bind(keys().map(|key| key.saga.as_uuid()).bind_iter())
         .bind(keys().map(|key| key.step.as_str()).bind_iter())

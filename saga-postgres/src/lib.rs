@@ -59,6 +59,7 @@ mod schema;
 mod store;
 mod table;
 mod transaction;
+mod watch;
 
 pub use config::Config;
 pub use fence::PgFence;

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::error::{Failure, without_effect};
 use crate::pool::{Lease, Pool};
+use crate::watch::Asked;
 
 /// A transaction on a connection of its own. It is a [`PgConnection`], so statements run on `&mut **tx`.
 ///
@@ -27,6 +28,8 @@ pub struct Tx {
     pub(crate) xid: String,
     /// Postgres's time when rows were placed.
     pub(crate) began: Timestamp,
+    /// Rows that are to be watched from the commit on.
+    pub(crate) asked: Vec<Asked>,
 }
 
 impl Tx {
@@ -38,7 +41,7 @@ impl Tx {
         match lease.run(AssertSqlSafe(text)).await.map_err(without_effect) {
             Ok(()) => {
                 let (placed, xid, began) = (Vec::new(), String::new(), Timestamp::default());
-                Ok(Tx { lease: Some(lease), has_savepoint: false, placed, xid, began })
+                Ok(Tx { lease: Some(lease), has_savepoint: false, placed, xid, began, asked: Vec::new() })
             }
             Err(failure) => {
                 lease.discard();

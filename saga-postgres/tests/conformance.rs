@@ -124,4 +124,5 @@ mod participant {
 
     saga_testkit::fence_suite!(Database);
     saga_testkit::forget_suite!(Database);
+    saga_testkit::watch_suite!(Database);
 }

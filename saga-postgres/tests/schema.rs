@@ -62,6 +62,15 @@ const ILLEGAL: &[(&str, &str)] = &[
     ("fence_payload_recorded", "UPDATE fence SET state = 'refused', payload = NULL"),
     ("fence_payload_recorded", "UPDATE fence SET state = 'closed'"),
     ("fence_payload_size", "UPDATE fence SET payload = :large"),
+    (
+        "fence_watched_length",
+        "UPDATE fence SET state = 'refused', watched = '', watched_since = now(), look_at = now(), look_claims = 0",
+    ),
+    ("fence_watched_whole", "UPDATE fence SET state = 'refused', watched = 'c'"),
+    (
+        "fence_watched_has_moved_on",
+        "UPDATE fence SET watched = 'c', watched_since = now(), look_at = now(), look_claims = 0",
+    ),
     ("fence_run_pkey", "INSERT INTO fence_run SELECT (fence_run).* FROM fence_run"),
     ("fence_run_step_length", "UPDATE fence_run SET step = ''"),
     ("fence_run_participant_length", "UPDATE fence_run SET participant = ''"),

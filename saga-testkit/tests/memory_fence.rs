@@ -1,4 +1,4 @@
-//! The fence in memory passes the suites of fences, outboxes and forgetting.
+//! The fence in memory passes the suites of fences, outboxes, forgetting and watching.
 
 use std::collections::HashMap;
 
@@ -33,3 +33,4 @@ impl fence::Harness for Memory {
 
 saga_testkit::fence_suite!(Memory);
 saga_testkit::forget_suite!(Memory);
+saga_testkit::watch_suite!(Memory);

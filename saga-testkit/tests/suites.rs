@@ -5,7 +5,8 @@
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
-const SUITES: [&str; 8] = ["fence", "forget", "outbox", "retire", "run_in", "start_in", "store", "transport"];
+const SUITES: [&str; 9] =
+    ["fence", "forget", "outbox", "retire", "run_in", "start_in", "store", "transport", "watch"];
 
 #[test]
 fn every_scenario_is_in_the_list_of_its_suite() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saga_core::policy::{Backoff, Retry};
-use saga_core::port::{Forget, History, Outbox, Store, Transport};
+use saga_core::port::{Forget, History, Outbox, Store, Transport, Watch};
 use saga_core::runtime::{
     Handle, Handled, Orchestrator, Participating, Reply, SagaOutcome, participant, service,
 };
@@ -127,7 +127,7 @@ pub struct Shop<S, F> {
     _services: [Participating<F>; 2],
 }
 
-impl<S: Store + Outbox + History, F: Forget + Outbox> Shop<S, F>
+impl<S: Store + Outbox + History, F: Forget + Watch + Outbox> Shop<S, F>
 where
     F::Tx: 'static,
 {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use saga_core::port::{Forget, History, Outbox, Store, Transport};
+use saga_core::port::{Forget, History, Outbox, Store, Transport, Watch};
 use saga_core::runtime::{Orchestrator, participant, service};
 
 use args::Args;
@@ -49,7 +49,7 @@ async fn run<S, F>(
 ) -> Result<(), Failure>
 where
     S: Store + Outbox + History,
-    F: Forget<Tx: Books + 'static> + Outbox,
+    F: Forget<Tx: Books + 'static> + Watch + Outbox,
 {
     let warehouse = service::<Inventory, _, _>(Warehouse::default())
         .handle::<ReserveStock>()

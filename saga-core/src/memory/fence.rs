@@ -1,11 +1,14 @@
 //! The participant's fence in memory, and the transaction that its handlers work in.
 
+mod watch;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use watch::Watched;
 
 use super::TokioClock;
 use super::outbox::OutboxTable;
@@ -59,6 +62,7 @@ struct Row {
     state: FenceState,
     /// When it was last said that its saga has ended.
     ended: Option<Timestamp>,
+    watched: Option<Watched>,
 }
 
 /// A transaction of [`MemoryFence`]. It works on a copy of the data; dropped, it leaves nothing.
@@ -68,6 +72,7 @@ pub struct MemoryTx<D> {
     began: Timestamp,
     data: D,
     mark: Option<D>,
+    watched: HashMap<FenceKey, Watched>,
 }
 
 impl<D> Clone for MemoryFence<D> {
@@ -153,7 +158,7 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
         let stored = self.contents.clone().lock_owned().await;
         let states = keys.iter().map(|key| stored.rows.get(key).map(|row| row.state.clone())).collect();
         let (data, began) = (stored.data.clone(), self.clock.now());
-        let tx = MemoryTx { stored, keys: keys.to_vec(), began, data, mark: None };
+        let tx = MemoryTx { stored, keys: keys.to_vec(), began, data, mark: None, watched: HashMap::new() };
         Ok((tx, states))
     }
 
@@ -186,8 +191,17 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
         tx.stored.data = tx.data;
         for write in writes {
             if let Some(state) = write.state.clone() {
-                let ended = tx.stored.rows.get(&write.key).and_then(|row| row.ended);
-                tx.stored.rows.insert(write.key.clone(), Row { state, ended });
+                let row = tx.stored.rows.entry(write.key.clone());
+                row.and_modify(|row| row.state = state.clone()).or_insert(Row {
+                    state,
+                    ended: None,
+                    watched: None,
+                });
+            }
+        }
+        for (key, watched) in tx.watched {
+            if let Some(row) = tx.stored.rows.get_mut(&key) {
+                row.watched = Some(watched);
             }
         }
         Ok(())
@@ -235,7 +249,8 @@ impl<D: Clone + Send + 'static> Forget for MemoryFence<D> {
         limit: usize,
     ) -> Result<usize, StoreError> {
         let now = self.clock.now();
-        let is_past = |row: &Row| row.ended.is_some_and(|ended| now.since(ended) > horizon);
+        let is_past =
+            |row: &Row| row.watched.is_none() && row.ended.is_some_and(|ended| now.since(ended) > horizon);
         // Held by a transaction: these rows are deleted later.
         let Ok(mut contents) = self.contents.try_lock() else { return Ok(0) };
         let past = contents.rows.iter().filter(|(key, row)| key.participant == *participant && is_past(row));

@@ -13,6 +13,7 @@ mod outbox;
 mod retention;
 mod store;
 mod transport;
+mod watch;
 
 pub use crate::machine::{Status, Stored};
 pub use clock::{Clock, IdSource, RandomIds, SystemClock};
@@ -32,6 +33,7 @@ pub use transport::{
     Capabilities, DEAD_REASON, Delivery, Lanes, PUBLISH_DEADLINE, PublishError, Redelivery, SettleError,
     Settlement, Settler, SubscribeOptions, Subscription, Token, Transport, TransportError,
 };
+pub use watch::{Look, Watch};
 
 /// The largest body that is stored or sent unless configured otherwise: small enough for every broker's default
 /// limit (Kafka's is about 1 MiB, RabbitMQ's 16 MiB), and checked when the row is inserted, so that the error

@@ -63,11 +63,12 @@ fn the_example_of_an_external_handler_is_one_that_compiles() {
 }
 
 /// Every row that a fence can have, with a payload that tells a recorded answer from any other.
-fn rows() -> [Option<FenceState>; 6] {
+fn rows() -> [Option<FenceState>; 7] {
     let recorded = || Payload::encode(&"recorded").unwrap();
     [
         None,
         Some(FenceState::Started),
+        Some(FenceState::Repeated),
         Some(FenceState::Applied(recorded())),
         Some(FenceState::Refused(recorded())),
         Some(FenceState::Compensated),
@@ -93,9 +94,10 @@ fn external_cell(verdict: &ExternalVerdict) -> String {
     match verdict {
         ExternalVerdict::Call(None) => "call again".into(),
         ExternalVerdict::Call(Some(state)) => format!("store `{}`, then call", state.as_str()),
-        ExternalVerdict::Undo(None, recorded) => cell(&Verdict::Undo(recorded.clone())),
-        ExternalVerdict::Undo(Some(state), recorded) => {
-            format!("store `{}`, then {}", state.as_str(), cell(&Verdict::Undo(recorded.clone())))
+        ExternalVerdict::Undo(recorded) => cell(&Verdict::Undo(recorded.clone())),
+        ExternalVerdict::Watch(state) => {
+            let undo = cell(&Verdict::Undo(Recorded::Unknown));
+            format!("store `{}`, watch, then {undo}", state.as_str())
         }
         ExternalVerdict::Record(FenceState::Applied(_), answer) => {
             format!("store it, answer *{}*", answer.name())

@@ -86,14 +86,14 @@ UPDATE saga.fence SET ended_at = statement_timestamp() WHERE saga = ANY($2) AND 
 ";
 
 /// Deletes up to `$3` rows of the participant `$1` whose sagas were noted as ended longer than `$2` ago, with the runs
-/// that were counted of them; returns how many. Passes over rows that a transaction works on.
+/// that were counted of them; returns how many. Passes over rows that are watched, or that a transaction works on.
 ///
 /// The statement does not wait for the disk: if the server forgets it, the rows are deleted again.
 pub(crate) const FORGET: &str = "
 WITH past AS MATERIALIZED (
     SELECT ctid AS place, saga, step
     FROM saga.fence
-    WHERE participant = $1 AND ended_at < statement_timestamp() - $2 * interval '1 microsecond'
+    WHERE participant = $1 AND watched IS NULL AND ended_at < statement_timestamp() - $2 * interval '1 microsecond'
         AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
     ORDER BY ended_at
     LIMIT $3

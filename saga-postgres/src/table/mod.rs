@@ -13,6 +13,7 @@ pub(crate) mod held;
 pub(crate) mod instance;
 pub(crate) mod outbox;
 pub(crate) mod timer;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod tests;

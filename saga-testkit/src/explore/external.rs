@@ -1,9 +1,12 @@
 //! Steps whose participant calls another system, between two transactions.
 //!
 //! A call lands while its worker lives, or not at all; its worker may die before, after, and on the way to its second
-//! transaction. A delivery whose worker died was not acked, so it is *owed*: it comes again. Two workers may be on their
-//! way with one command. The other system remembers which keys it has charged, and refuses no key for having been
-//! taken back: what it does not know, nothing protects.
+//! transaction. Two workers may be on their way with one command. The other system remembers which keys it has charged,
+//! and refuses no key for having been taken back: what it does not know, nothing protects.
+//!
+//! A delivery whose worker died was not acked, so it is *owed*: it comes again. So does one whose connection was lost, and
+//! its worker works on, which nobody owes anything any more: when that one dies, nothing comes again. For this a row is
+//! watched: it is looked at at any time, and for the last time when no call can land any more.
 
 use std::hash::Hash;
 
@@ -25,15 +28,25 @@ pub(super) type DecideExternal = fn(Option<&FenceState>, Direction, &Progress) -
 pub(super) struct Outside {
     /// The workers that call, or come back with what they were told; in order, since they have no names.
     workers: [Option<Worker>; 2],
-    /// Whether a worker died whose delivery has not come again.
+    /// Whether a delivery is to come again that was not acked.
     owed: bool,
     /// Whether an undo was run and is not on record.
     undone: bool,
+    /// Whether the row is watched.
+    watched: bool,
+}
+
+/// Somebody who has begun a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Worker {
+    pub(super) at: At,
+    /// Whether its delivery comes again if it dies. It has done so already if the connection was lost.
+    holds: bool,
 }
 
 /// How far a worker has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Worker {
+pub(super) enum At {
     Calling,
     WithDone,
     WithRefused,
@@ -50,15 +63,21 @@ pub(super) enum Outward {
     /// A call comes back: whether it has landed, and what its worker knows.
     Ends(bool, Worker),
     Returns(Worker),
+    /// A worker's delivery comes again although it works on.
+    LosesConnection(Worker),
     Dies(Worker),
     /// An undo that was run comes to be recorded.
     Undone,
+    /// A watched row is looked at; perhaps for the last time.
+    LookedAt {
+        last: bool,
+    },
 }
 
 impl Outside {
     /// Whether an effect that stands may yet be taken back by whoever made it.
     pub(super) fn is_busy(&self) -> bool {
-        self.owed || self.workers[0].is_some()
+        self.owed || self.watched || self.workers[0].is_some()
     }
 
     #[cfg(test)]
@@ -68,9 +87,11 @@ impl Outside {
 
     /// All of it in one word, to be hashed.
     pub(super) fn packed(&self) -> u64 {
-        let worker = |worker: Option<Worker>| worker.map_or(0, |worker| worker as u64 + 1);
-        let [first, second] = self.workers;
-        worker(first) | worker(second) << 8 | u64::from(self.owed) << 16 | u64::from(self.undone) << 17
+        let worker = |worker: Worker| (worker.at as u64 + 1) << 1 | u64::from(worker.holds);
+        let [first, second] = self.workers.map(|place| place.map_or(0, worker));
+        let flags = [self.owed, self.undone, self.watched];
+        let flags = flags.iter().rev().fold(0, |flags, flag| flags << 1 | u64::from(*flag));
+        first | second << 8 | flags << 16
     }
 
     fn with(mut self, worker: Worker) -> Option<Self> {
@@ -86,6 +107,17 @@ impl Outside {
         }
         self.workers.sort_by_key(|worker| (worker.is_none(), *worker));
         self
+    }
+
+    /// What a worker may lose: its life, or its connection alone. One delivery that is owed stands for several.
+    fn losses(self, worker: Worker, strays: bool) -> impl Iterator<Item = (Outward, Outside)> {
+        let gone = self.without(worker);
+        let owing = |outside: Outside| Outside { owed: true, ..outside };
+        let works_on =
+            gone.with(Worker { holds: false, ..worker }).filter(|_| strays && worker.holds && !self.owed);
+        let dies = if worker.holds { (!self.owed).then(|| owing(gone)) } else { Some(gone) };
+        let works_on = works_on.map(|outside| (Outward::LosesConnection(worker), owing(outside)));
+        works_on.into_iter().chain(dies.map(|outside| (Outward::Dies(worker), outside)))
     }
 
     /// The workers, each kind once.
@@ -115,20 +147,19 @@ impl<M: Clone + Eq + Hash> Rules<M> {
             moves.extend(self.deliver(cell, direction).map(|moved| (Outward::Delivered(direction), moved)));
         }
         for worker in cell.outside.kinds() {
-            match worker {
-                Worker::Calling => moves.extend(self.ends(cell).map(|(end, after)| (end, Ok(after)))),
-                Worker::WithDone | Worker::WithRefused | Worker::WithNothing | Worker::Undoing => {
+            match worker.at {
+                At::Calling => moves.extend(self.ends(cell, worker).map(|(end, after)| (end, Ok(after)))),
+                At::WithDone | At::WithRefused | At::WithNothing | At::Undoing => {
                     moves.push((Outward::Returns(worker), self.come_back(cell, worker)));
                 }
             }
-            if !cell.outside.owed {
-                let outside = Outside { owed: true, ..cell.outside.without(worker) };
-                moves.push((Outward::Dies(worker), Ok(cell.with_outside(outside))));
-            }
+            let losses = cell.outside.losses(worker, self.faults.contains(Faults::STRAY));
+            moves.extend(losses.map(|(loss, outside)| (loss, Ok(cell.with_outside(outside)))));
         }
         if cell.outside.undone {
             moves.push((Outward::Undone, self.record_undo(*cell)));
         }
+        moves.extend(looks(cell).map(|(look, after)| (look, Ok(after))));
         moves
     }
 
@@ -140,7 +171,7 @@ impl<M: Clone + Eq + Hash> Rules<M> {
         }
         match self.decide_outside(&cell, direction, &Progress::Delivered) {
             ExternalVerdict::Call(row) => {
-                cell.outside = cell.outside.with(Worker::Calling)?;
+                cell.outside = cell.outside.with(Worker { at: At::Calling, holds: true })?;
                 Some(Ok(self.stored(cell, row)))
             }
             verdict => Some(self.carry_out(cell, direction, verdict)),
@@ -155,20 +186,21 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     }
 
     /// How a call may end. A key that was charged before is answered as it was then.
-    fn ends(&self, cell: &Cell) -> impl Iterator<Item = (Outward, Cell)> + use<M> {
+    fn ends(&self, cell: &Cell, caller: Worker) -> impl Iterator<Item = (Outward, Cell)> + use<M> {
         let cell = *cell;
         let charged = cell.effects > 0;
         let retriable = matches!(self.step(cell.step).role, Role::Retriable);
         let refuses = self.faults.contains(Faults::REFUSAL) && !charged && !retriable;
         let breaks = self.faults.contains(Faults::UNKNOWN);
         let ends = [
-            (true, Worker::WithDone, true),
-            (false, Worker::WithRefused, refuses),
-            (true, Worker::WithNothing, breaks),
-            (false, Worker::WithNothing, breaks && !charged),
+            (true, At::WithDone, true),
+            (false, At::WithRefused, refuses),
+            (true, At::WithNothing, breaks),
+            (false, At::WithNothing, breaks && !charged),
         ];
-        ends.into_iter().filter(|(_, _, may)| *may).filter_map(move |(lands, worker, _)| {
-            let outside = cell.outside.without(Worker::Calling).with(worker)?;
+        ends.into_iter().filter(|(_, _, may)| *may).filter_map(move |(lands, at, _)| {
+            let worker = Worker { at, ..caller };
+            let outside = cell.outside.without(caller).with(worker)?;
             let mut after = cell.with_outside(outside);
             after.effects = if lands { 1 } else { cell.effects };
             Some((Outward::Ends(lands, worker), after))
@@ -178,20 +210,23 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     /// A worker comes to record what its call came to.
     fn come_back(&self, cell: &Cell, worker: Worker) -> Moved {
         let cell = cell.with_outside(cell.outside.without(worker));
-        if worker == Worker::Undoing {
+        if worker.at == At::Undoing {
             return self.run_undo(cell, Direction::Do);
         }
         let (plan, place) = self.place(cell.step);
         let least = |payload: Result<Payload, ScriptError>| payload.map_err(|error| error.to_string());
-        let called = match worker {
-            Worker::WithDone => Called::Done(least(plan.least_reply(place))?),
-            Worker::WithRefused => Called::Refused(least(plan.least_refusal(place))?),
-            Worker::Calling | Worker::WithNothing | Worker::Undoing => {
-                Called::Failed(Fault::temporary("explored"))
-            }
+        let called = match worker.at {
+            At::WithDone => Called::Done(least(plan.least_reply(place))?),
+            At::WithRefused => Called::Refused(least(plan.least_refusal(place))?),
+            At::Calling | At::WithNothing | At::Undoing => Called::Failed(Fault::temporary("explored")),
         };
-        let verdict = self.decide_outside(&cell, Direction::Do, &Progress::Called(called));
-        self.carry_out(cell, Direction::Do, verdict)
+        match self.decide_outside(&cell, Direction::Do, &Progress::Called(called)) {
+            ExternalVerdict::Watch(row) => {
+                let outside = cell.outside.with(Worker { at: At::Undoing, ..worker }).unwrap_or(cell.outside);
+                Ok(self.watched(cell.with_outside(outside), row))
+            }
+            verdict => self.carry_out(cell, Direction::Do, verdict),
+        }
     }
 
     fn record_undo(&self, mut cell: Cell) -> Moved {
@@ -209,23 +244,25 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     fn carry_out(&self, mut cell: Cell, direction: Direction, verdict: ExternalVerdict) -> Moved {
         match verdict {
             ExternalVerdict::Call(_) => Err("a call is made again after it came back [once]".into()),
-            ExternalVerdict::Undo(None, _) if !self.is_out_of_the_world(&cell) => {
+            ExternalVerdict::Undo(_) if !self.is_out_of_the_world(&cell) => {
                 cell.undos = cell.effects;
                 cell.outside.undone = true;
                 Ok(cell)
             }
             // What the row says can change no more, so nothing can come between the undo and the answer.
-            ExternalVerdict::Undo(None, _) => self.run_undo(cell, direction),
-            // The undo is a move of its own: that of a worker, or of the next delivery.
-            ExternalVerdict::Undo(row, _) => {
-                if direction == Direction::Do {
-                    cell.outside = cell.outside.with(Worker::Undoing).unwrap_or_default();
-                }
-                Ok(self.stored(cell, row))
-            }
+            ExternalVerdict::Undo(_) => self.run_undo(cell, direction),
+            // The undo is a move of its own: that of the next delivery.
+            ExternalVerdict::Watch(row) => Ok(self.watched(cell, row)),
             ExternalVerdict::Record(row, answer) => self.say(cell, direction, Some(row), &answer),
             ExternalVerdict::Answer(answer) => self.say(cell, direction, None, &answer),
         }
+    }
+
+    /// The row moves on while a call may be under way.
+    fn watched(&self, cell: Cell, row: FenceState) -> Cell {
+        let watched = self.watches && self.faults.contains(Faults::STRAY);
+        let outside = Outside { watched, ..cell.outside };
+        self.stored(cell.with_outside(outside), Some(row))
     }
 
     fn run_undo(&self, mut cell: Cell, direction: Direction) -> Moved {
@@ -244,6 +281,16 @@ impl<M: Clone + Eq + Hash> Rules<M> {
     }
 }
 
+/// Looks at a watched row. The last is taken when no call can land any more.
+fn looks(cell: &Cell) -> impl Iterator<Item = (Outward, Cell)> {
+    let mut looked = *cell;
+    looked.undos = cell.effects;
+    let is_called = cell.outside.kinds().any(|worker| worker.at == At::Calling);
+    let over = looked.with_outside(Outside { watched: false, ..cell.outside });
+    let looks = [(false, looked)].into_iter().chain((!is_called).then_some((true, over)));
+    looks.filter(|_| cell.outside.watched).map(|(last, after)| (Outward::LookedAt { last }, after))
+}
+
 /// A step afterwards, or what is wrong with it.
 type Moved = Result<Cell, String>;
 
@@ -257,20 +304,34 @@ impl Outward {
                 format!("a call for {step} {lands}, and comes back {}", worker.told())
             }
             Outward::Returns(worker) => format!("a worker comes to record {step}, {}", worker.told()),
+            Outward::LosesConnection(worker) => {
+                format!("a worker loses its connection over {step}, {}", worker.told())
+            }
             Outward::Dies(worker) => format!("a worker dies over {step}, {}", worker.told()),
             Outward::Undone => format!("{participant} comes to record that {step} is undone"),
+            Outward::LookedAt { last: false } => format!("{participant} looks after calls for {step}"),
+            Outward::LookedAt { last: true } => {
+                format!("{participant} looks after calls for {step} for the last time")
+            }
         }
     }
 }
 
 impl Worker {
+    fn told(self) -> String {
+        let held = if self.holds { "" } else { ", when its delivery has come again" };
+        format!("{}{held}", self.at.told())
+    }
+}
+
+impl At {
     const fn told(self) -> &'static str {
         match self {
-            Worker::Calling => "before its call has ended",
-            Worker::WithDone => "with a yes",
-            Worker::WithRefused => "with a no",
-            Worker::WithNothing => "without an answer",
-            Worker::Undoing => "with an undo to run",
+            At::Calling => "before its call has ended",
+            At::WithDone => "with a yes",
+            At::WithRefused => "with a no",
+            At::WithNothing => "without an answer",
+            At::Undoing => "with an undo to run",
         }
     }
 }

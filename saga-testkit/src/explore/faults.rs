@@ -29,10 +29,13 @@ impl Faults {
     pub const DEADLINE: Faults = Faults(16);
     /// Operators use their verbs, and say nothing that is not true. Without them, a parked saga has ended.
     pub const OPERATOR: Faults = Faults(32);
+    /// A connection is lost while a handler calls another system: its command comes again, and when the first call comes
+    /// to an end nobody may be left who would take it back. Without it rows need not be watched, and are not.
+    pub const STRAY: Faults = Faults(64);
 
     /// All of them.
     pub const fn all() -> Self {
-        Faults(63)
+        Faults(127)
     }
 
     /// None of them. Messages are still lost, doubled, delayed and overtaken.

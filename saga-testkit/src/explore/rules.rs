@@ -43,6 +43,8 @@ pub(super) struct Rules<M> {
     pub(super) ask: Ask,
     pub(super) decide: Decide,
     pub(super) decide_external: DecideExternal,
+    /// Whether rows are watched behind which a call may land. Tests forget to.
+    pub(super) watches: bool,
     /// The command types whose participants call another system.
     pub(super) external: HashSet<&'static str>,
     pub(super) participants: Participants<M>,
@@ -83,6 +85,7 @@ impl<M: Clone + Eq + Hash> Rules<M> {
             ask: children::ask,
             decide: saga_core::fence::decide,
             decide_external: saga_core::fence::decide_external,
+            watches: true,
             external: HashSet::new(),
             participants: Participants::new(),
             signals: Vec::new(),

@@ -247,7 +247,7 @@ impl<'a, M: Clone + Eq + Hash> Walker<'a, M> {
         let read = || Row {
             reply: match &*rules.rows.value(cell.row) {
                 FenceState::Applied(reply) => Some(rules.payloads.number(reply.clone())),
-                FenceState::Started | FenceState::Refused(_) => None,
+                FenceState::Started | FenceState::Repeated | FenceState::Refused(_) => None,
                 FenceState::Compensated | FenceState::Closed => None,
             },
             out_of_the_world: rules.is_out_of_the_world(cell),

@@ -79,11 +79,15 @@ pub enum Seen {
     Told,
     /// A pause was over.
     PauseOver,
+    /// A row was watched, because a call could land behind it.
+    CallWatched,
+    /// A call landed when nobody waited for it any more.
+    CallLandedLate,
 }
 
 impl Seen {
     /// Everything that is counted.
-    pub const ALL: [Seen; 37] = [
+    pub const ALL: [Seen; 39] = [
         Seen::Completed,
         Seen::Compensated,
         Seen::Released,
@@ -121,6 +125,8 @@ impl Seen {
         Seen::StepSkipped,
         Seen::Told,
         Seen::PauseOver,
+        Seen::CallWatched,
+        Seen::CallLandedLate,
     ];
 
     /// Its name in reports.
@@ -163,6 +169,8 @@ impl Seen {
             Seen::StepSkipped => "step_skipped",
             Seen::Told => "told",
             Seen::PauseOver => "pause_over",
+            Seen::CallWatched => "call_watched",
+            Seen::CallLandedLate => "call_landed_late",
         }
     }
 }

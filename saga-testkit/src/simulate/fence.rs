@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::id::{ParticipantName, SagaId};
+use saga_core::id::{CommandType, ParticipantName, SagaId};
 use saga_core::memory::{MemoryFence, MemoryTx};
 use saga_core::policy::Timestamp;
-use saga_core::port::{Backlog, Clock, Fence, FenceWrite, Forget, Outbox, OutboxRow, RowId, StoreError};
+use saga_core::port::{
+    Backlog, Clock, Fence, FenceWrite, Forget, Look, Outbox, OutboxRow, RowId, StoreError, Watch,
+};
 
 use super::clock::JumpingClock;
 use super::counters::Seen;
@@ -118,6 +120,37 @@ impl<D: Clone + Send + Sync + 'static> Forget for FaultyFence<D> {
             Ok(forgotten)
         };
         self.ports.call("forget", forgetting).await
+    }
+}
+
+#[async_trait]
+impl<D: Clone + Send + Sync + 'static> Watch for FaultyFence<D> {
+    async fn watch(
+        &self,
+        tx: &mut MemoryTx<D>,
+        key: &FenceKey,
+        command: &CommandType,
+        pause: Duration,
+    ) -> Result<(), StoreError> {
+        self.ports.process.world.count(Seen::CallWatched);
+        self.ports.call("watch", self.ports.inner.watch(tx, key, command, pause)).await
+    }
+
+    async fn claim_looks(
+        &self,
+        participant: &ParticipantName,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Look>, StoreError> {
+        self.ports.call("claim looks", self.ports.inner.claim_looks(participant, limit, lease)).await
+    }
+
+    async fn watched(&self, participant: &ParticipantName) -> Result<u64, StoreError> {
+        self.ports.inner.watched(participant).await
+    }
+
+    async fn looked(&self, looks: &[(FenceKey, Option<Duration>)]) -> Result<(), StoreError> {
+        self.ports.call("note looks", self.ports.inner.looked(looks)).await
     }
 }
 

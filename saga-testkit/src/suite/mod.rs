@@ -13,6 +13,7 @@
 //! | [`Fence`](saga_core::port::Fence) | [`fence`] | [`fence_suite!`](crate::fence_suite) |
 //! | [`Retire`](saga_core::port::Retire) | [`retire`] | [`retire_suite!`](crate::retire_suite) |
 //! | [`Forget`](saga_core::port::Forget) | [`forget`] | [`forget_suite!`](crate::forget_suite) |
+//! | [`Watch`](saga_core::port::Watch) | [`watch`](mod@watch) | [`watch_suite!`](crate::watch_suite) |
 //! | the runtimes over a [`Transport`](saga_core::port::Transport) | [`runtime`] | [`runtime_suite!`](crate::runtime_suite) |
 //! | [`Outbox`](saga_core::port::Outbox) | [`outbox`] | a part of [`store_suite!`](crate::store_suite) and [`fence_suite!`](crate::fence_suite) |
 
@@ -29,6 +30,7 @@ mod samples;
 pub mod start_in;
 pub mod store;
 pub mod transport;
+pub mod watch;
 
 pub use dice::Dice;
 pub use eventually::eventually;

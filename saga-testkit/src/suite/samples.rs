@@ -103,8 +103,16 @@ pub(super) fn envelope(text: &str) -> Envelope {
 
 /// The key of a step of a saga that no fence has seen.
 pub(super) fn fence_key(name: &str) -> FenceKey {
-    let participant = ParticipantName::new("inventory").expect("the suite's names are proper ones");
-    FenceKey { participant, saga: RandomIds.saga(), step: step(name) }
+    FenceKey { participant: inventory(), saga: RandomIds.saga(), step: step(name) }
+}
+
+/// Whose rows [`fence_key`] names.
+pub(super) fn inventory() -> ParticipantName {
+    participant("inventory")
+}
+
+pub(super) fn participant(name: &str) -> ParticipantName {
+    ParticipantName::new(name).expect("the suite's names are proper ones")
 }
 
 /// Longer than any scenario takes.

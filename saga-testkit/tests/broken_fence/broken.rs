@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::id::{ParticipantName, SagaId};
+use saga_core::id::{CommandType, ParticipantName, SagaId};
 use saga_core::memory::{MemoryFence, MemoryTx};
 use saga_core::policy::Timestamp;
 use saga_core::port::{
-    BODY_BYTES_MAX, Backlog, Fence, FenceWrite, Forget, Outbox, OutboxRow, RowId, StoreError,
+    BODY_BYTES_MAX, Backlog, Fence, FenceWrite, Forget, Look, Outbox, OutboxRow, RowId, StoreError, Watch,
 };
 use saga_testkit::suite::fence;
 
@@ -40,6 +40,13 @@ pub(crate) enum Flaw {
     IgnoresLimits,
     WaitsToForget,
     KeepsCounts,
+    NeverWatches,
+    WatchesAtOnce,
+    LooksTwice,
+    LooksAtAllAgain,
+    NeverEndsALook,
+    WatchesForEver,
+    ForgetsWatched,
 }
 
 type Data = HashMap<String, i64>;
@@ -236,11 +243,67 @@ impl Forget for BrokenFence {
         }
         let limit = if self.has(Flaw::IgnoresLimits) { limit * 2 } else { limit };
         let keys: Vec<FenceKey> = self.seen.lock().unwrap().keys().cloned().collect();
+        if self.has(Flaw::ForgetsWatched) {
+            let looks: Vec<_> = keys.iter().map(|key| (key.clone(), None)).collect();
+            self.inner.looked(&looks).await?;
+        }
         let forgotten = self.inner.forget(participant, horizon, limit).await?;
         if self.has(Flaw::KeepsCounts) {
             self.inner.count_runs(&keys).await?;
         }
         Ok(forgotten)
+    }
+}
+
+#[async_trait]
+impl Watch for BrokenFence {
+    async fn watch(
+        &self,
+        tx: &mut BrokenTx,
+        key: &FenceKey,
+        command: &CommandType,
+        pause: Duration,
+    ) -> Result<(), StoreError> {
+        let pause = if self.has(Flaw::WatchesAtOnce) { Duration::ZERO } else { pause };
+        if self.has(Flaw::NeverWatches) {
+            return Ok(());
+        }
+        self.inner.watch(tx.inner(), key, command, pause).await
+    }
+
+    async fn claim_looks(
+        &self,
+        participant: &ParticipantName,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Look>, StoreError> {
+        let lease = if self.has(Flaw::LooksTwice) { Duration::ZERO } else { lease };
+        let limit = if self.has(Flaw::IgnoresLimits) { limit * 2 } else { limit };
+        let mut looks = self.inner.claim_looks(participant, limit, lease).await?;
+        if self.has(Flaw::MixesParticipants) {
+            let theirs = ParticipantName::new("payment").unwrap();
+            looks.extend(self.inner.claim_looks(&theirs, limit, lease).await?);
+        }
+        if self.has(Flaw::LooksAtAllAgain) {
+            looks.extend(self.inner.claim_looks(participant, limit, Duration::from_secs(3600)).await?);
+        }
+        Ok(looks)
+    }
+
+    async fn watched(&self, participant: &ParticipantName) -> Result<u64, StoreError> {
+        self.inner.watched(participant).await
+    }
+
+    async fn looked(&self, looks: &[(FenceKey, Option<Duration>)]) -> Result<(), StoreError> {
+        if self.has(Flaw::NeverEndsALook) {
+            return Ok(());
+        }
+        if !self.has(Flaw::WatchesForEver) {
+            return self.inner.looked(looks).await;
+        }
+        let again =
+            |(key, pause): &(FenceKey, Option<Duration>)| (key.clone(), pause.or(Some(Duration::ZERO)));
+        self.inner.looked(&looks.iter().map(again).collect::<Vec<_>>()).await
     }
 }
 

@@ -69,6 +69,10 @@ found! { saga_testkit::suite::fence, crate::broken::Broken::new;
     StandsStill {
         the_time_goes_on: "the time goes on",
     }
+    NeverWatches {
+        a_call_that_nobody_comes_back_with_is_looked_after: "the row is watched",
+        a_refusal_of_the_only_call_is_not_undone_and_one_of_several_is: "may land yet",
+    }
 }
 
 mod forgetting {
@@ -87,6 +91,39 @@ mod forgetting {
         }
         KeepsCounts {
             counted_runs_go_with_their_row: "the count is forgotten",
+        }
+    }
+}
+
+mod watching {
+    found! { saga_testkit::suite::watch, crate::broken::Broken::new;
+        NeverWatches {
+            a_watch_begins_with_its_transaction: "the row is watched",
+        }
+        WatchesAtOnce {
+            a_watch_begins_with_its_transaction: "nothing is looked at before its pause",
+        }
+        LooksTwice {
+            a_look_is_claimed_by_one_until_its_lease_is_over: "left alone",
+            no_more_looks_are_claimed_than_was_asked_for: "each is claimed once",
+        }
+        LooksAtAllAgain {
+            looks_that_did_not_end_are_claimed_one_at_a_time_and_behind_the_others: "and nothing with it",
+        }
+        NeverEndsALook {
+            a_look_that_has_ended_is_due_again_after_its_pause: "a row that is due",
+        }
+        WatchesForEver {
+            a_look_that_has_ended_is_due_again_after_its_pause: "the row is watched no longer",
+        }
+        IgnoresLimits {
+            no_more_looks_are_claimed_than_was_asked_for: "no more than two at a time",
+        }
+        MixesParticipants {
+            participants_do_not_look_after_each_other: "a participant's own rows",
+        }
+        ForgetsWatched {
+            a_watched_row_is_not_forgotten: "a watched row is not forgotten",
         }
     }
 }

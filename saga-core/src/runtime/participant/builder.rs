@@ -9,18 +9,19 @@ use super::external::{Caller, Outward};
 use super::forgetting::{Forgetting, Horizon};
 use super::intake::Intake;
 use super::service::{Handlers, Service};
+use super::watching::Watching;
 use super::worker::Worker;
 use crate::id::{Destination, NameError, ParticipantName};
 use crate::message::Participant;
 use crate::port::{
     Backlog, Fence, Forget, IdSource, Outbox, RandomIds, StoreError, SubscribeOptions, Transport,
-    TransportError,
+    TransportError, Watch,
 };
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay;
 
 /// Begins a participant: a service's handlers, the database of its fence, and the transport its commands come over.
-pub fn participant<P: Participant, H: Send + Sync + 'static, F: Forget + Outbox>(
+pub fn participant<P: Participant, H: Send + Sync + 'static, F: Forget + Watch + Outbox>(
     service: Service<P, H, F::Tx>,
     fence: Arc<F>,
     transport: Arc<dyn Transport>,
@@ -36,6 +37,7 @@ where
         workers: WORKERS,
         commands_per_transaction: 1,
         calls_at_once: CALLS_AT_ONCE,
+        calls_land_within: CALLS_LAND_WITHIN,
         handler_timeout: HANDLER_TIMEOUT,
         runs_max: RUNS_MAX,
         horizon: Horizon::default(),
@@ -53,6 +55,7 @@ pub struct ParticipantBuilder<F: Fence> {
     workers: usize,
     commands_per_transaction: usize,
     calls_at_once: usize,
+    calls_land_within: Duration,
     handler_timeout: Duration,
     runs_max: u32,
     horizon: Horizon,
@@ -74,7 +77,7 @@ pub enum ParticipantError {
     Transport(#[from] TransportError),
 }
 
-impl<F: Forget + Outbox> ParticipantBuilder<F>
+impl<F: Forget + Watch + Outbox> ParticipantBuilder<F>
 where
     F::Tx: 'static,
 {
@@ -98,6 +101,13 @@ where
     /// answered with a temporary fault, so that a slow gateway leaves room for the participant's other commands.
     pub fn calls_at_once(self, calls: usize) -> Self {
         ParticipantBuilder { calls_at_once: calls.clamp(1, CALLS_MAX), ..self }
+    }
+
+    /// How long after it was begun a call of an external handler may yet land at the other system; a day unless said
+    /// otherwise. Where nobody may come back with a call, its undo is run from time to time for so long, and once more at
+    /// the end.
+    pub fn calls_land_within(self, within: Duration) -> Self {
+        ParticipantBuilder { calls_land_within: within, ..self }
     }
 
     /// How long a handler may take; 10 seconds unless said otherwise. After that its work is rolled back, and it counts
@@ -181,6 +191,8 @@ where
         }
         tasks.spawn(worker.clone().run_alone(alone));
         tasks.spawn(Caller::new(worker.clone(), self.calls_at_once).run(errands));
+        let (calls_land_within, at_once) = (self.calls_land_within, self.calls_at_once);
+        tasks.spawn(Watching { worker: worker.clone(), calls_land_within, at_once }.run());
         let group = name.as_str().to_owned();
         let options = SubscribeOptions { source: commands, group, in_flight_max: in_flight };
         let intake = Intake {
@@ -194,7 +206,7 @@ where
             stopping: tasks.stopping(),
         };
         tasks.spawn(intake.run());
-        Participating { fence: self.fence, intake: Mutex::new(tasks), sending: Mutex::new(sending) }
+        Participating { name, fence: self.fence, intake: Mutex::new(tasks), sending: Mutex::new(sending) }
     }
 }
 
@@ -202,9 +214,25 @@ where
 ///
 /// Dropping it stops it at once, which is safe: what was not committed comes again. [`Participating::stop`] drains first.
 pub struct Participating<F> {
+    name: ParticipantName,
     fence: Arc<F>,
     intake: Mutex<Tasks>,
     sending: Mutex<Tasks>,
+}
+
+impl<F: Watch> Participating<F> {
+    /// How many fence rows are watched, because a call of an external handler may land behind them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database is away.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn watched(&self) -> Result<u64, StoreError> {
+        self.fence.watched(&self.name).await
+    }
 }
 
 impl<F: Outbox> Participating<F> {
@@ -254,6 +282,9 @@ const CALLS_AT_ONCE: usize = 64;
 
 /// Far more than a gateway allows one client, and still few tasks.
 const CALLS_MAX: usize = 1024;
+
+/// Far more than any gateway keeps a request waiting that nobody waits for any more, and far less than fence rows are kept.
+const CALLS_LAND_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Enough for a burst; each of them is a delivery that the broker has not got back.
 const IN_FLIGHT_PER_CALL: usize = 16;

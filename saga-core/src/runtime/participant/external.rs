@@ -13,12 +13,12 @@ use tracing::{error, warn};
 
 use super::job::Job;
 use super::service::{Answered, Answering, Calling};
-use super::worker::{Outcome, Worker, expired, from_record, give_back};
+use super::worker::{Outcome, Worker, expired, from_record, give_back, span_of};
 use crate::fence::{self, Called, ExternalVerdict, FenceState, Progress, Recorded};
 use crate::id::{Direction, MessageId};
 use crate::message::{CommandMessage, Fault, FaultKind};
 use crate::policy::Backoff;
-use crate::port::{Fence, Outbox};
+use crate::port::{Fence, Outbox, Watch};
 
 /// What is to be done outside of the transactions.
 pub(super) enum Errand {
@@ -79,7 +79,7 @@ impl Job {
     }
 }
 
-impl<F: Fence + Outbox> Worker<F>
+impl<F: Watch + Outbox> Worker<F>
 where
     F::Tx: 'static,
 {
@@ -92,14 +92,17 @@ where
         tx: &F::Tx,
     ) -> Outcome {
         match fence::decide_external(row, command.direction, progress) {
-            ExternalVerdict::Call(Some(_)) if self.is_expired(command, tx) => Outcome::Fault(expired()),
+            ExternalVerdict::Call(Some(FenceState::Started)) if self.is_expired(command, tx) => {
+                Outcome::Fault(expired())
+            }
             ExternalVerdict::Call(store) => Outcome::Outside(store, Errand::Call),
-            ExternalVerdict::Undo(store, recorded) => {
+            ExternalVerdict::Undo(recorded) => {
                 if command.direction == Direction::Do {
                     counter!("saga_late_undos_total").increment(1);
                 }
-                Outcome::Outside(store, Errand::Undo(recorded))
+                Outcome::Outside(None, Errand::Undo(recorded))
             }
+            ExternalVerdict::Watch(state) => Outcome::Watched(state, Errand::Undo(Recorded::Unknown)),
             ExternalVerdict::Record(state, answer) => Outcome::Answer(Some(state), answer),
             ExternalVerdict::Answer(answer) => from_record(command.direction, answer),
         }
@@ -115,7 +118,7 @@ pub(super) struct Caller<F: Fence> {
     alone: Arc<Semaphore>,
 }
 
-impl<F: Fence + Outbox> Caller<F>
+impl<F: Watch + Outbox> Caller<F>
 where
     F::Tx: 'static,
 {
@@ -186,7 +189,7 @@ where
         if let Some(fault) = self.worker.count_denied(job, &key).await? {
             return Err(fault);
         }
-        let answered = self.worker.watched(&job.command, handler).await.and_then(|answered| answered);
+        let answered = self.worker.bounded(span_of(&job.command), handler).await.flatten();
         self.worker.forget_runs(std::iter::once(&*job)).await;
         job.counted = false;
         answered

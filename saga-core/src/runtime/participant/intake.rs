@@ -13,7 +13,7 @@ use super::service::Calling;
 use super::worker::Worker;
 use crate::message::{CommandMessage, EndNotice, Envelope, Fault};
 use crate::port::{
-    Delivery, Fence, Outbox, SubscribeOptions, Subscription, Token, Transport, TransportError,
+    Delivery, Fence, Outbox, SubscribeOptions, Subscription, Token, Transport, TransportError, Watch,
 };
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::settling::Settling;
@@ -30,7 +30,7 @@ pub(super) struct Intake<F: Fence> {
     pub(super) stopping: Stopping,
 }
 
-impl<F: Fence + Outbox> Intake<F>
+impl<F: Watch + Outbox> Intake<F>
 where
     F::Tx: 'static,
 {

@@ -8,6 +8,7 @@ mod intake;
 mod job;
 mod service;
 mod suspects;
+mod watching;
 mod worker;
 
 pub use builder::{ParticipantBuilder, ParticipantError, Participating, participant};

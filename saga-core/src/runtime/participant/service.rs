@@ -114,6 +114,11 @@ impl<Tx> Handlers<Tx> {
             Direction::Close => None,
         }
     }
+
+    /// The external handler of a command, or of the one that it undoes.
+    pub(super) fn calling(&self, command_type: &str) -> Option<&Arc<dyn Calling>> {
+        self.external.get(command_type).or_else(|| self.external_undos.get(command_type))
+    }
 }
 
 impl<P: Participant, H: Send + Sync + 'static, Tx: Send + 'static> Service<P, H, Tx> {

@@ -7,16 +7,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use metrics::counter;
 use tokio::sync::{Mutex, mpsc};
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, Span, info_span, warn};
 
 use super::external::Errand;
 use super::job::Job;
 use super::service::{Answered, Answering, Handlers};
 use super::suspects::{Suspects, Suspicion};
+use super::watching::settled_after;
 use crate::fence::{self, FenceKey, FenceState, Recorded, Verdict};
 use crate::id::{Direction, ParticipantName};
 use crate::message::{Answer, CommandMessage, Fault, FaultKind};
-use crate::port::{Fence, FenceWrite, IdSource, Outbox, StoreError, Transport};
+use crate::port::{Fence, FenceWrite, IdSource, Outbox, StoreError, Transport, Watch};
 use crate::runtime::crew::Crew;
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::{self, RelayHandle};
@@ -49,6 +50,8 @@ pub(super) enum Outcome {
     Fault(Fault),
     /// Store this, if anything, and go on outside of the transaction.
     Outside(Option<FenceState>, Errand),
+    /// Store this, have the row watched, and go on outside of the transaction.
+    Watched(FenceState, Errand),
 }
 
 /// What is left to do for a command once its transaction is committed.
@@ -73,7 +76,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl<F: Fence + Outbox> Worker<F>
+impl<F: Watch + Outbox> Worker<F>
 where
     F::Tx: 'static,
 {
@@ -184,6 +187,11 @@ where
                     rests.push((place, Rest::Outside(errand)));
                     (state, None)
                 }
+                Outcome::Watched(state, errand) => {
+                    self.watch(job, &key, &mut tx).await?;
+                    rests.push((place, Rest::Outside(errand)));
+                    (Some(state), None)
+                }
             };
             writes.push(FenceWrite { key, state, reply });
         }
@@ -196,6 +204,13 @@ where
         self.fence.commit(tx, &writes, relay::LEASE).await?;
         self.relay.hand_over(writes.into_iter().filter_map(|write| write.reply).collect(), room);
         Ok(rests)
+    }
+
+    /// Has the row of a job watched from this transaction on, because a call may land behind it.
+    async fn watch(&self, job: &Job, key: &FenceKey, tx: &mut F::Tx) -> Result<(), StoreError> {
+        planted!(RowUnwatched: return Ok(()));
+        counter!("saga_calls_watched_total").increment(1);
+        self.fence.watch(tx, key, &job.command.command_type, settled_after(self.handler_timeout)).await
     }
 
     /// What the fence says to one command, carried out.
@@ -327,17 +342,16 @@ where
         command: &CommandMessage,
         handler: Answering<'_, T>,
     ) -> Result<Result<T, Fault>, Failure> {
-        self.watched(command, handler).await.map_err(|fault| Failure::Handler(place, fault))
+        let bounded = self.bounded(span_of(command), handler).await;
+        bounded.map_err(|fault| Failure::Handler(place, fault))
     }
 
     /// Awaits a handler, or says how it broke off: it took too long, or it panicked.
-    pub(super) async fn watched<T>(
+    pub(super) async fn bounded<T>(
         &self,
-        command: &CommandMessage,
+        span: Span,
         handler: Answering<'_, T>,
     ) -> Result<Result<T, Fault>, Fault> {
-        let CommandMessage { saga, step, direction, attempt, trace, .. } = command;
-        let span = info_span!("saga.handle", %saga, %step, %direction, attempt, traceparent = trace.as_str());
         let handler = AssertUnwindSafe(handler.instrument(span)).catch_unwind();
         match tokio::time::timeout(self.handler_timeout, handler).await {
             Ok(Ok(answered)) => Ok(answered),
@@ -412,6 +426,12 @@ impl<F: Fence> Clone for Worker<F> {
             careful: self.careful,
         }
     }
+}
+
+/// What a handler's own spans and events belong to.
+pub(super) fn span_of(command: &CommandMessage) -> Span {
+    let CommandMessage { saga, step, direction, attempt, trace, .. } = command;
+    info_span!("saga.handle", %saga, %step, %direction, attempt, traceparent = trace.as_str())
 }
 
 /// Answers with what the fence has on record.

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use saga_core::fence::{Called, ExternalVerdict, FenceState, Progress, Recorded, decide_external};
+use saga_core::fence::{ExternalVerdict, FenceState, Progress, Recorded, decide_external};
 use saga_core::id::Direction;
 use saga_core::machine::{Status, StepState};
 use saga_core::message::Answer;
 
 use super::reduction::{explored, explored_by};
-use crate::explore::external::{Outward, Worker};
+use crate::explore::external::{At, Outward, Worker};
 use crate::explore::rules::Rules;
 use crate::explore::walker::Happening;
 use crate::explore::world::{Cell, Message, NONE, Said, World};
@@ -137,7 +137,7 @@ fn a_step_that_calls_out_has_as_many_states_as_in_the_second_model() {
     let worlds = explored_by(&rules, start, |world, made| {
         let undone = world.sagas[0].cells.iter().any(|cell| cell.outside.is_undone());
         match made.happening {
-            Happening::Outside { outward: Outward::Ends(_, Worker::WithNothing), .. } => false,
+            Happening::Outside { outward: Outward::Ends(_, Worker { at: At::WithNothing, .. }), .. } => false,
             Happening::Outside { outward: Outward::Undone, .. } => true,
             Happening::Outside { .. } | Happening::Take { .. } | Happening::Hear(..) => !undone,
         }
@@ -151,11 +151,9 @@ fn a_step_that_calls_out_has_as_many_states_as_in_the_second_model() {
 /// The table with the three rules, and nothing against calls that nobody comes back with.
 fn three_rules(row: Option<&FenceState>, direction: Direction, progress: &Progress) -> ExternalVerdict {
     match (row, direction, progress) {
-        (Some(FenceState::Started), Direction::Do, Progress::Called(Called::Refused(why))) => {
-            ExternalVerdict::Record(FenceState::Refused(why.clone()), Answer::Refused(why.clone()))
-        }
+        (Some(FenceState::Started), Direction::Do, Progress::Delivered) => ExternalVerdict::Call(None),
         (Some(FenceState::Started), Direction::Undo, Progress::Delivered) => {
-            ExternalVerdict::Undo(None, Recorded::Unknown)
+            ExternalVerdict::Undo(Recorded::Unknown)
         }
         (Some(FenceState::Started), Direction::Undo, _) => {
             ExternalVerdict::Record(FenceState::Compensated, Answer::Undone)

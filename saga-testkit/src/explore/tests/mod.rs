@@ -2,6 +2,7 @@
 
 mod broken;
 mod counts;
+mod external;
 mod portrait;
 mod reduction;
 mod sub_sagas;

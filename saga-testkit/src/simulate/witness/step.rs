@@ -97,7 +97,7 @@ impl Witness {
         match self.fence(saga, step) {
             Some(FenceState::Refused(_) | FenceState::Compensated | FenceState::Closed) => None,
             Some(FenceState::Applied(_)) if leaves_nothing => None,
-            Some(FenceState::Applied(_) | FenceState::Started) => Some("stands"),
+            Some(FenceState::Applied(_) | FenceState::Started | FenceState::Repeated) => Some("stands"),
             None => Some("may still be done"),
         }
     }
@@ -129,8 +129,9 @@ fn may_follow(before: Option<&FenceState>, after: &FenceState) -> bool {
     matches!(
         (before, after),
         (None, FenceState::Started | FenceState::Applied(_) | FenceState::Refused(_) | FenceState::Closed)
+            | (Some(FenceState::Started), FenceState::Repeated)
             | (
-                Some(FenceState::Started),
+                Some(FenceState::Started | FenceState::Repeated),
                 FenceState::Applied(_) | FenceState::Refused(_) | FenceState::Compensated
             )
             | (Some(FenceState::Applied(_)), FenceState::Compensated)

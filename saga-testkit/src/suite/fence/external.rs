@@ -1,7 +1,7 @@
 //! External handlers over the fence: the participant of production, with a gateway whose calls come back when told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use saga_core::fence::{FenceKey, FenceState};
@@ -9,8 +9,8 @@ use saga_core::id::{CommandType, Destination, Direction, MessageId};
 use saga_core::memory::MemoryTransport;
 use saga_core::message::{Answer, CommandMessage, Fault, Payload, ReplyMessage, TraceParent};
 use saga_core::policy::Timestamp;
-use saga_core::port::{Forget, SubscribeOptions, Subscription, Transport};
-use saga_core::runtime::{External, Handled, Participating, Reply, participant, service};
+use saga_core::port::{Forget, SubscribeOptions, Subscription, Transport, Watch};
+use saga_core::runtime::{External, Handled, ParticipantBuilder, Participating, Reply, participant, service};
 use saga_core::{Command, Outcome, Participant, Undoes};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore};
@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 use super::Harness;
 use super::harness::{begin, commit, row};
-use crate::suite::Skipped;
 use crate::suite::samples::fence_key;
+use crate::suite::{Skipped, eventually};
 
 /// The row says `started` while the call is under way, and is free; then it says what has come of it.
 pub async fn an_external_call_is_begun_before_it_is_made_and_recorded_after_it<H: Harness>(
@@ -79,6 +79,32 @@ pub async fn a_call_that_lands_after_its_undo_is_undone_once_more<H: Harness>(
     Ok(())
 }
 
+/// Where nobody comes back with a call, its undo is run from time to time, until no call can land any more.
+pub async fn a_call_that_nobody_comes_back_with_is_looked_after<H: Harness>(
+    harness: &H,
+) -> Result<(), Skipped> {
+    let configure = |participant: ParticipantBuilder<_>| {
+        participant.handler_timeout(GIVES_UP_AFTER).calls_land_within(8 * GIVES_UP_AFTER)
+    };
+    let mut stage = Stage::start_with(harness, configure).await;
+    stage.send(Direction::Do).await;
+    let (_, fault) = stage.answer().await;
+    assert!(matches!(fault, Answer::Fault(_)), "the call is given up: {fault:?}");
+    stage.send(Direction::Undo).await;
+    assert_eq!(stage.answer().await, (Direction::Undo, Answer::Undone));
+    assert_eq!(stage.watched().await, 1, "the row is watched");
+
+    eventually("the last look", async || (stage.watched().await == 0).then_some(())).await;
+    let (calls, undos) = stage.gateway.counts();
+    assert_eq!(calls, 1, "calls");
+    assert!(
+        undos >= 3,
+        "the undo is run when it is asked for, at a look, and at the last one, not {undos} times"
+    );
+    assert_eq!(stage.row().await, Some(FenceState::Compensated), "the record stays");
+    Ok(())
+}
+
 /// A call that another process had begun is made again; its outcome is unknown to an undo.
 pub async fn a_call_that_somebody_began_is_made_again_or_undone<H: Harness>(
     harness: &H,
@@ -96,6 +122,30 @@ pub async fn a_call_that_somebody_began_is_made_again_or_undone<H: Harness>(
         assert_eq!(stage.answer().await, (direction, answer), "the answer to one that was begun");
     }
     assert_eq!(stage.gateway.counts(), (1, 1), "calls and undos");
+    Ok(())
+}
+
+/// A refusal says that its own call has had no effect, and nothing of another one.
+pub async fn a_refusal_of_the_only_call_is_not_undone_and_one_of_several_is<H: Harness>(
+    harness: &H,
+) -> Result<(), Skipped> {
+    let mut stage = Stage::start(harness).await;
+    stage.gateway.refuses.store(true, Ordering::SeqCst);
+    let refused = || Answer::Refused(Payload::encode(&()).expect("nothing has a JSON form"));
+    stage.gateway.answers.add_permits(2);
+    stage.send(Direction::Do).await;
+    assert_eq!(stage.answer().await, (Direction::Do, refused()));
+    assert_eq!(stage.gateway.counts(), (1, 0), "calls and undos");
+    assert_eq!(stage.watched().await, 0, "nothing can land any more");
+
+    stage.key = fence_key("charge");
+    let fence = harness.connect().await;
+    let (tx, _) = begin(&fence, &stage.key).await;
+    commit(&fence, tx, &stage.key, Some(FenceState::Started)).await;
+    stage.send(Direction::Do).await;
+    assert_eq!(stage.answer().await, (Direction::Do, refused()));
+    assert_eq!(stage.gateway.counts(), (2, 1), "calls and undos");
+    assert_eq!(stage.watched().await, 1, "the call that somebody began may land yet");
     Ok(())
 }
 
@@ -140,6 +190,7 @@ impl Undoes<Charge> for Refund {}
 struct Gateway {
     calls: AtomicUsize,
     undos: AtomicUsize,
+    refuses: AtomicBool,
     arrived: Notify,
     answers: Semaphore,
 }
@@ -162,7 +213,7 @@ impl External<Charge> for Shared {
         self.0.calls.fetch_add(1, Ordering::SeqCst);
         self.0.arrived.notify_one();
         self.0.answers.acquire().await?.forget();
-        Ok(Reply::Done(7))
+        Ok(if self.0.refuses.load(Ordering::SeqCst) { Reply::Refused(()) } else { Reply::Done(7) })
     }
 
     async fn undo(&self, _: MessageId, _: Outcome<u32>) -> Result<(), Fault> {
@@ -181,24 +232,28 @@ struct Stage<F> {
     key: FenceKey,
 }
 
-impl<F: Forget + saga_core::port::Outbox> Stage<F>
+impl<F: Forget + Watch + saga_core::port::Outbox> Stage<F>
 where
     F::Tx: 'static,
 {
     async fn start<H: Harness<Fence = F>>(harness: &H) -> Self {
+        Stage::start_with(harness, |participant| participant.handler_timeout(PATIENCE)).await
+    }
+
+    async fn start_with<H: Harness<Fence = F>>(
+        harness: &H,
+        configure: impl FnOnce(ParticipantBuilder<F>) -> ParticipantBuilder<F>,
+    ) -> Self {
         let (calls, undos) = (AtomicUsize::default(), AtomicUsize::default());
-        let gateway = Gateway { calls, undos, arrived: Notify::new(), answers: Semaphore::new(0) };
+        let (refuses, arrived) = (AtomicBool::default(), Notify::new());
+        let gateway = Gateway { calls, undos, refuses, arrived, answers: Semaphore::new(0) };
         let gateway = Arc::new(gateway);
         let handlers = service::<Inventory, _, _>(Shared(gateway.clone()));
         let handlers = handlers.external::<Charge>().external_undo::<Charge, Refund>();
         let transport = MemoryTransport::default();
         let fence = Arc::new(harness.connect().await);
-        let participating = participant(handlers, fence.clone(), Arc::new(transport.connect()))
-            .workers(2)
-            .handler_timeout(PATIENCE)
-            .start()
-            .await
-            .expect("the participant starts");
+        let participating = participant(handlers, fence.clone(), Arc::new(transport.connect())).workers(2);
+        let participating = configure(participating).start().await.expect("the participant starts");
         let options = SubscribeOptions { source: replies(), group: "suite".into(), in_flight_max: 10 };
         transport.declare(&[replies()]).await.expect("declaring");
         let replies = transport.subscribe(options).await.expect("subscribing");
@@ -239,6 +294,10 @@ where
         Payload::encode(&7).expect("a number has a JSON form")
     }
 
+    async fn watched(&self) -> u64 {
+        self.participating.watched().await.expect("counting")
+    }
+
     async fn row(&self) -> Option<FenceState> {
         row(&*self.fence, &self.key).await
     }
@@ -247,6 +306,9 @@ where
 fn replies() -> Destination {
     Destination::new("suite.replies").expect("a proper name")
 }
+
+/// The first look comes after three times as long.
+const GIVES_UP_AFTER: Duration = Duration::from_millis(200);
 
 /// More than there are workers.
 const CALLS: usize = 5;

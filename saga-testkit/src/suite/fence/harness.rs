@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::port::{Fence, FenceWrite, Forget, Outbox};
+use saga_core::port::{Fence, FenceWrite, Forget, Outbox, Watch};
 
 use crate::suite::samples::LONG;
 
@@ -10,7 +10,7 @@ use crate::suite::samples::LONG;
 #[async_trait]
 pub trait Harness: Send + Sync + Sized + 'static {
     /// The fence, with its outbox.
-    type Fence: Forget + Outbox;
+    type Fence: Forget + Watch + Outbox;
 
     /// Makes an empty database. `None` if there is no server to test against; see [`server`](crate::suite::server).
     async fn start() -> Option<Self>;

@@ -37,7 +37,9 @@ macro_rules! fence_suite {
                 an_external_call_is_begun_before_it_is_made_and_recorded_after_it
                 a_slow_call_holds_back_no_other_command
                 a_call_that_lands_after_its_undo_is_undone_once_more
+                a_call_that_nobody_comes_back_with_is_looked_after
                 a_call_that_somebody_began_is_made_again_or_undone
+                a_refusal_of_the_only_call_is_not_undone_and_one_of_several_is
                 a_participant_that_stops_waits_for_its_calls
             ]
         );

@@ -17,6 +17,7 @@ pub async fn every_state_comes_back_as_it_was_written<H: Harness>(harness: &H) -
     let payload = Payload::encode(&"naïve \u{0} ☃").expect("a text has a JSON form");
     let states = [
         FenceState::Started,
+        FenceState::Repeated,
         FenceState::Applied(payload.clone()),
         FenceState::Compensated,
         FenceState::Refused(payload),

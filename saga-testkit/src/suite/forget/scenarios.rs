@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use saga_core::fence::{FenceKey, FenceState};
-use saga_core::id::{ParticipantName, SagaId};
+use saga_core::id::SagaId;
 use saga_core::port::{Fence, FenceWrite, Forget};
 
 use super::Harness;
-use crate::suite::samples::{LONG, fence_key, step};
+use crate::suite::samples::{LONG, fence_key, inventory, participant, step};
 use crate::suite::{Skipped, eventually};
 
 /// A row stays without a notice, and until the notice is older than the horizon; then all of the saga's rows go.
@@ -37,7 +37,7 @@ pub async fn a_notice_concerns_the_rows_of_one_participant_that_are_there<H: Har
 ) -> Result<(), Skipped> {
     let fence = harness.connect().await;
     let ours = fence_key("reserve");
-    let theirs = FenceKey { participant: name("payment"), ..ours.clone() };
+    let theirs = FenceKey { participant: participant("payment"), ..ours.clone() };
     let later = FenceKey { step: step("ship"), ..ours.clone() };
     close(&fence, &theirs).await;
     note_ended(&fence, &[ours.saga]).await;
@@ -47,7 +47,7 @@ pub async fn a_notice_concerns_the_rows_of_one_participant_that_are_there<H: Har
 
     note_ended(&fence, &[ours.saga]).await;
     forget_all(&fence, 1).await;
-    fence.forget(&name("payment"), Duration::ZERO, 10).await.expect("forgetting");
+    fence.forget(&participant("payment"), Duration::ZERO, 10).await.expect("forgetting");
     assert_eq!(row(&fence, &theirs).await, Some(FenceState::Closed), "the row of another participant stays");
     Ok(())
 }
@@ -136,15 +136,6 @@ async fn forget_all(fence: &impl Forget, count: usize) {
     })
     .await;
     assert_eq!(forgotten, count, "as many rows as were meant");
-}
-
-/// Whose rows [`fence_key`] names.
-fn inventory() -> ParticipantName {
-    name("inventory")
-}
-
-fn name(name: &str) -> ParticipantName {
-    ParticipantName::new(name).expect("the suite's names are proper ones")
 }
 
 /// Long enough for the slowest database, and far from five minutes.

@@ -1,0 +1,28 @@
+//! Calls that nobody comes back with: without the watch they are found to stand.
+
+use super::super::search::Search;
+use crate::explore::{Faults, explore};
+use crate::topology::{Diary, Part, Topology};
+
+/// What is found in a saga with a step that calls out, and after how many moves, if rows are watched or not.
+fn found(watches: bool) -> Option<(String, usize)> {
+    let definition = Topology::of([Part::Step, Part::Pivot]).definition::<2>();
+    let faults = Faults::REFUSAL | Faults::UNKNOWN | Faults::STRAY;
+    let mut explorer = explore(&definition).saga(&Diary::default()).faults(faults);
+    let charge = definition.plan().steps()[0].command().unwrap().command_type.to_string();
+    explorer.external.insert(charge.leak());
+    let (mut rules, start) = explorer.prepare();
+    rules.watches = watches;
+    let searched = Search::new(&rules, 1_000_000).run(&start);
+    searched.found.map(|found| (found.wrong, found.path.len()))
+}
+
+/// A connection is lost during a call, so its command comes again; that call ends in a fault and is acked, the step is
+/// given up and undone, the first call lands, and its worker dies: nothing is left that would take it back.
+#[test]
+fn a_call_that_nobody_comes_back_with_stands_unless_its_row_is_watched() {
+    let (what, moves) = found(false).expect("a charge that stands");
+    assert!(what.ends_with("and its effect stands [truth]"), "{what}");
+    assert_eq!(moves, 9);
+    assert_eq!(found(true), None);
+}
