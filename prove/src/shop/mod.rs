@@ -2,7 +2,7 @@
 //! local and one is skipped by those that are fetched; a pause; a check of those that are dear; a pivot that is closed
 //! when its outcome stays unknown; a step that succeeds in the end, beside which a newer version runs another; and a
 //! notification. Its large orders wait for their approval, a few at a time. For each parcel they print a label, run a
-//! saga, which starts later, and behind the pivot send an invoice.
+//! saga, which starts later and pays its courier through a gateway, and behind the pivot send an invoice.
 
 mod books;
 mod bulk;

@@ -1,10 +1,11 @@
 //! The shop's two services. A handler that refuses has written before, so that it shows if that is not rolled back.
 
-use saga_core::Local;
+use saga_core::id::MessageId;
 use saga_core::memory::{MemoryTx, MemoryWorkTx};
 use saga_core::message::{Command, Fault};
-use saga_core::runtime::{Handle, Handled, Reply, Undo, service};
-use saga_testkit::simulate::{LocalData, Simulated, SimulatedLocal, Troubled};
+use saga_core::runtime::{External, Handle, Handled, Reply, Undo, service};
+use saga_core::{Local, Outcome};
+use saga_testkit::simulate::{LocalData, Simulated, SimulatedLocal, Troubled, Troubles};
 
 use super::Books;
 use super::contract::{
@@ -20,7 +21,7 @@ type Tx = MemoryTx<Books>;
 pub(crate) struct Warehouse;
 
 /// Keeps the money.
-pub(crate) struct Bank;
+pub(crate) struct Bank(Troubles);
 
 /// The inventory as a simulation runs it.
 pub(crate) fn inventory() -> Simulated<Inventory, Troubled<Warehouse>, Books> {
@@ -44,14 +45,14 @@ pub(crate) fn inventory() -> Simulated<Inventory, Troubled<Warehouse>, Books> {
 /// The payment service as a simulation runs it.
 pub(crate) fn payment() -> Simulated<Payment, Troubled<Bank>, Books> {
     let simulated = Simulated::new(Books::opened_with(OPENING), |troubles| {
-        service::<Payment, _, _>(troubles.around(Bank))
+        service::<Payment, _, _>(troubles.around(Bank(troubles.clone())))
             .handle::<AuthorizePayment>()
             .handle::<CheckFraud>()
             .handle::<CapturePayment>()
             .undo::<AuthorizePayment, VoidPayment>()
             .handle::<SendInvoice>()
-            .handle::<PayCourier>()
-            .undo::<PayCourier, RefundCourier>()
+            .external::<PayCourier>()
+            .external_undo::<PayCourier, RefundCourier>()
     });
     simulated.always("its books balance", Books::balance).finally("nothing is held", Books::nothing_is_held)
 }
@@ -134,17 +135,18 @@ impl Handle<SendInvoice, Tx> for Bank {
     }
 }
 
-impl Handle<PayCourier, Tx> for Bank {
-    async fn handle(&self, PayCourier { order, amount }: PayCourier, tx: &mut Tx) -> Handled<PayCourier> {
-        tx.data_mut().spend(order, FEE, amount);
-        unless(amount % 7 == 6, "the courier takes no money", amount)
+/// The courier's fee goes through a gateway, which may say no to one copy of a command and yes to another.
+impl External<PayCourier> for Bank {
+    async fn call(&self, command: PayCourier, key: MessageId) -> Handled<PayCourier> {
+        if self.0.chance(DECLINED_PER_MILLE) {
+            return Ok(Reply::Refused("the courier takes no money".into()));
+        }
+        self.0.gateway().charge(key).await?;
+        Ok(Reply::Done(command.amount))
     }
-}
 
-impl Undo<PayCourier, RefundCourier, Tx> for Bank {
-    async fn undo(&self, command: RefundCourier, _did: u32, tx: &mut Tx) -> Result<(), Fault> {
-        tx.data_mut().get_back(command.order, FEE);
-        Ok(())
+    async fn undo(&self, key: MessageId, _did: Outcome<u32>) -> Result<(), Fault> {
+        self.0.gateway().void(key).await
     }
 }
 
@@ -223,6 +225,8 @@ const COURIER: &str = "courier";
 const LABEL: &str = "label";
 const PARCEL: &str = "parcel";
 const MONEY: &str = "money";
-const FEE: &str = "the courier's fee";
+/// Of a thousand copies of a command.
+const DECLINED_PER_MILLE: usize = 150;
+
 const NOTE: &str = "note";
 const PAPER: &str = "paper";

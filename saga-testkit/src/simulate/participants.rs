@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_core::Participant;
+use saga_core::id::ParticipantName;
 use saga_core::memory::{MemoryFence, MemoryTransport, MemoryTx};
-use saga_core::port::Outbox;
+use saga_core::port::{Outbox, Watch};
 use saga_core::runtime::{Participating, Service, participant};
 
 use super::clock::JumpingClock;
@@ -86,6 +87,8 @@ pub(super) trait Site: Send + Sync {
     async fn start(&self, process: &Arc<Process>, transport: MemoryTransport) -> Option<Box<dyn Running>>;
     /// How many replies are not yet with the broker.
     async fn unsent(&self) -> u64;
+    /// How many rows are watched, because a call may land behind them.
+    async fn watched(&self) -> u64;
     /// What is not true of the data at the end.
     async fn broken(&self) -> Vec<String>;
 }
@@ -147,6 +150,14 @@ where
 
     async fn unsent(&self) -> u64 {
         self.fence.backlog().await.map_or(0, |backlog| backlog.unsent)
+    }
+
+    async fn watched(&self) -> u64 {
+        let name = ParticipantName::new(P::NAME).ok();
+        match name {
+            Some(name) => self.fence.watched(&name).await.unwrap_or_default(),
+            None => 0,
+        }
     }
 
     async fn broken(&self) -> Vec<String> {

@@ -97,6 +97,10 @@ impl Process {
         }
     }
 
+    pub(super) fn is_dead(&self) -> bool {
+        *self.life() == Life::Dead
+    }
+
     /// Stops everything in this process for longer than its leases last.
     pub(super) fn stand_still(self: &Arc<Self>) {
         if !self.change(Life::Up, Life::StandsStill) {

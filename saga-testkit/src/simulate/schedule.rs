@@ -117,7 +117,12 @@ impl<S: Saga> Stage<S> {
     /// Every saga is retired, and weeks later every fence row of it is deleted.
     async fn everything_is_forgotten(&self) {
         self.everything_is_retired(false).await;
+        let landed = async || !self.world.has_requests();
+        self.within(SENT_WITHIN, "L1: calls are under way for ever", landed).await;
         self.weeks_pass();
+        // A look may have taken processes down, and is then left alone for a while.
+        let looked_after = async || self.watched().await == 0;
+        self.within(PATIENCE, "L1: rows are watched for ever", looked_after).await;
         if self.world.witness(|witness, _| witness.has_children()) {
             self.everything_is_retired(true).await;
             self.weeks_pass();
@@ -125,20 +130,28 @@ impl<S: Saga> Stage<S> {
         // A new process looks at once.
         self.replace_workers();
         let forgotten = async || self.world.witness(|witness, _| witness.unforgotten()).is_empty();
-        self.within("S12: fence rows of ended sagas are not deleted", forgotten).await;
+        self.within(SENT_WITHIN, "S12: fence rows of ended sagas are not deleted", forgotten).await;
+    }
+
+    async fn watched(&self) -> u64 {
+        let mut watched = 0;
+        for site in &self.sites {
+            watched += site.watched().await;
+        }
+        watched
     }
 
     async fn everything_is_retired(&self, with_children: bool) {
         let sagas = self.world.witness(|witness, _| witness.kept(with_children));
         let retired = async || self.store.load(&sagas).await.is_ok_and(|loaded| loaded.sagas.is_empty());
-        self.within("S12: ended sagas are not retired", retired).await;
+        self.within(SENT_WITHIN, "S12: ended sagas are not retired", retired).await;
         self.everything_is_sent().await;
     }
 
-    async fn within(&self, otherwise: &str, is_so: impl AsyncFn() -> bool) {
+    async fn within(&self, limit: Duration, otherwise: &str, is_so: impl AsyncFn() -> bool) {
         let begun = Instant::now();
         while !is_so().await {
-            if begun.elapsed() > SENT_WITHIN {
+            if begun.elapsed() > limit {
                 return self.world.violation(otherwise.into());
             }
             sleep(LOOK).await;

@@ -33,6 +33,8 @@ struct Inner {
     witness: Witness,
     /// What the gateway has charged, and whether that stands.
     charges: BTreeMap<MessageId, bool>,
+    /// How many requests are on their way to the gateway.
+    requests: usize,
 }
 
 /// What became of a run.
@@ -64,6 +66,7 @@ impl World {
             counters: Counters::default(),
             witness: Witness::new(simulation.registered.plans(), simulation.in_flight),
             charges: BTreeMap::new(),
+            requests: 0,
         })))
     }
 
@@ -153,9 +156,19 @@ impl World {
         self.lock().witness.violation(what);
     }
 
-    /// Charges a key that is new.
+    pub(super) fn request_begins(&self) {
+        self.lock().requests += 1;
+    }
+
+    pub(super) fn has_requests(&self) -> bool {
+        self.lock().requests > 0
+    }
+
+    /// Charges a key that is new, for a request that has begun.
     pub(super) fn charge(&self, key: MessageId) {
-        self.lock().charges.entry(key).or_insert(true);
+        let mut inner = self.lock();
+        inner.requests -= 1;
+        inner.charges.entry(key).or_insert(true);
     }
 
     pub(super) fn void(&self, key: MessageId) {
