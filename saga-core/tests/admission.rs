@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use saga_core::id::{BusinessKey, Destination, Direction, MessageId, SagaId, StepName};
 use saga_core::memory::{MemoryStore, MemoryTransport};
@@ -185,6 +186,44 @@ async fn who_no_longer_waits_takes_no_room() {
     let begun = Instant::now();
     assert_eq!(busy(&orchestrator).await, None);
     assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_on_its_way_takes_room_though_its_caller_has_lost_patience() {
+    let (store, transport) = (Arc::new(MemoryStore::default()), MemoryTransport::default());
+    let builder = Orchestrator::builder(store.clone(), Arc::new(transport.connect()), "errands.replies");
+    let builder = builder.register(&waiting::<Errand>()).limit::<Errand>(SagaLimits::default().in_flight(1));
+    let orchestrator = builder.start().await.unwrap();
+    // The store is busy for as long as this transaction is open.
+    let open = store.begin().await;
+    assert!(orchestrator.start(Errand(0)).now_or_never().is_none());
+    count().await;
+    drop(open);
+    // The count that waited sees no saga yet. The next one is far off.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(busy(&orchestrator).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_in_a_callers_transaction_takes_room_until_its_commit_or_for_a_minute() {
+    let (store, transport) = (Arc::new(MemoryStore::default()), MemoryTransport::default());
+    let builder = Orchestrator::builder(store.clone(), Arc::new(transport.connect()), "errands.replies");
+    let builder = builder.register(&waiting::<Errand>()).limit::<Errand>(SagaLimits::default().in_flight(2));
+    let orchestrator = builder.start().await.unwrap();
+    let mut rolled_back = store.begin().await;
+    drop(orchestrator.start_in(&mut rolled_back, None, Errand(0)).await.unwrap());
+    drop(rolled_back);
+    let mut committed = store.begin().await;
+    let started = orchestrator.start_in(&mut committed, None, Errand(1)).await.unwrap();
+    committed.commit();
+    started.committed().signal(Go).await.unwrap();
+    count().await;
+    assert_eq!(busy(&orchestrator).await, None, "the second has ended");
+    count().await;
+    assert!(busy(&orchestrator).await.is_some(), "nobody knows of the first");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    count().await;
+    assert_eq!(busy(&orchestrator).await, None, "the first was never there");
 }
 
 #[tokio::test(start_paused = true)]

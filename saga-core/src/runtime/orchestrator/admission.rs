@@ -39,6 +39,8 @@ struct State {
     /// Those that wait, in the order in which they are let in.
     queue: BTreeMap<Place, Waiter>,
     tickets: u64,
+    /// Sagas of which nobody has said whether they are committed, and until when they count.
+    lingering: Vec<(Instant, SagaName)>,
     stopped: bool,
 }
 
@@ -79,12 +81,35 @@ struct Waiter {
 pub(super) struct Pass {
     admission: Admission,
     saga: SagaName,
+    /// Whether the saga may be committed later than this is dropped.
+    lingers: bool,
+}
+
+impl Pass {
+    /// The pass of a saga whose transaction is the caller's. Without a word of its commit it counts for a while longer.
+    pub(super) fn lingering(self) -> Self {
+        self.until_said(true)
+    }
+
+    /// Says that the saga is committed.
+    pub(super) fn committed(self) {
+        drop(self.until_said(false));
+    }
+
+    fn until_said(mut self, lingers: bool) -> Self {
+        self.lingers = lingers;
+        self
+    }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
         planted!(RoomLeaked: return);
-        self.admission.state().settle(&self.saga);
+        let mut state = self.admission.state();
+        match self.lingers {
+            true => state.lingering.push((Instant::now() + LINGER, self.saga.clone())),
+            false => state.settle(&self.saga),
+        }
     }
 }
 
@@ -160,7 +185,7 @@ impl Admission {
     }
 
     async fn count(&self, store: &impl History) -> Result<(), StoreError> {
-        let before = self.state().committed();
+        let before = self.state().about_to_be_counted(Instant::now());
         let counted = Counted::of(&store.workload().await?, &self.0.registry);
         self.state().count(counted, &before);
         Ok(())
@@ -176,7 +201,7 @@ impl Admission {
     }
 
     fn pass(&self, plan: &Plan) -> Pass {
-        Pass { admission: self.clone(), saga: plan.reference().name.clone() }
+        Pass { admission: self.clone(), saga: plan.reference().name.clone(), lingers: false }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -242,8 +267,11 @@ impl State {
         }
     }
 
-    /// What the next count is going to see.
-    fn committed(&self) -> BTreeMap<SagaName, u64> {
+    /// What a count that begins now is going to see.
+    fn about_to_be_counted(&mut self, now: Instant) -> BTreeMap<SagaName, u64> {
+        for (_, saga) in self.lingering.extract_if(.., |(until, _)| *until <= now).collect::<Vec<_>>() {
+            self.settle(&saga);
+        }
         self.started.iter().map(|(saga, started)| (saga.clone(), started.committed)).collect()
     }
 
@@ -321,6 +349,10 @@ fn refused(busy: Busy) -> StartError {
 
 /// How often those that wait are looked at: short beside what a saga takes.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longer than a transaction should be open. One that commits later than this after its handle was dropped may be one
+/// saga too many.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// Counting reads a row for each saga under way and for each awaited step, so it is done less often.
 const LOOKS_PER_COUNT: u64 = 5;

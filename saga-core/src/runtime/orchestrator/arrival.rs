@@ -8,6 +8,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::StartError;
+use super::admission::Pass;
 use super::operate::OperateError;
 use crate::definition::Plan;
 use crate::id::{BusinessKey, SagaId};
@@ -47,6 +48,8 @@ pub(super) enum Source {
 pub(super) struct StartArrival {
     pub(super) begin: Begin,
     pub(super) started: oneshot::Sender<Result<Started, StartError>>,
+    /// Here and not with the caller, who may lose patience before the start is committed.
+    pub(super) _pass: Option<Pass>,
 }
 
 /// All that a saga begins with.

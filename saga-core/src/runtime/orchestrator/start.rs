@@ -116,10 +116,10 @@ impl<S: Store + History> Orchestrator<S> {
         saga: T,
     ) -> Result<SagaHandle<S, T>, StartError> {
         let begin = self.begin(key, &saga)?;
-        let _pass = self.admit::<T>(&begin).await?;
+        let pass = self.admit::<T>(&begin).await?;
         let early = self.0.waiting.wait_for(begin.id);
         let (started, answered) = oneshot::channel();
-        let arrival = Arrival::Start(StartArrival { begin, started });
+        let arrival = Arrival::Start(StartArrival { begin, started, _pass: pass });
         self.0.inbox.send(arrival).await.map_err(|_| StartError::Stopping)?;
         let started = answered.await.unwrap_or(Err(StartError::Stopping))?;
         let early = (!started.existing).then_some(early);
@@ -193,7 +193,7 @@ impl<S: StartIn + History> Orchestrator<S> {
         let (commit, _) = fold::begin(&with, &begin)?;
         let committed = self.0.store.start_in(tx, &commit).await?;
         let handle = self.handle_of(Started::of(begin.id, committed));
-        Ok(StartedIn { handle, plan: begin.plan, _pass: pass })
+        Ok(StartedIn { handle, plan: begin.plan, pass: pass.map(Pass::lingering) })
     }
 }
 
@@ -203,7 +203,7 @@ pub struct StartedIn<S, T> {
     handle: SagaHandle<S, T>,
     plan: Arc<Plan>,
     /// The saga is counted as under way while its transaction has yet to commit.
-    _pass: Option<Pass>,
+    pass: Option<Pass>,
 }
 
 impl<S, T> StartedIn<S, T> {
@@ -212,12 +212,14 @@ impl<S, T> StartedIn<S, T> {
         self.handle.id
     }
 
-    /// Says that the transaction has committed: the first command leaves now.
+    /// Says that the transaction has committed: the first command leaves now. Where sagas are limited, one of which this
+    /// is not said takes its room for a minute, whatever has become of the transaction.
     pub fn committed(self) -> SagaHandle<S, T> {
-        let inner = &self.handle.inner;
-        inner.relay.wake();
-        inner.local.look_at(self.handle.id, Some(&self.plan));
-        self.handle
+        let StartedIn { handle, plan, pass } = self;
+        handle.inner.relay.wake();
+        handle.inner.local.look_at(handle.id, Some(&plan));
+        pass.map(Pass::committed);
+        handle
     }
 }
 
