@@ -265,37 +265,6 @@ async fn every_subscriber_is_told_by_a_message_with_the_same_id() {
     assert_eq!(ids[0], ids[1]);
 }
 
-/// A saga that has asked, and the orchestrator that is there again after an hour in which nobody was.
-async fn after_an_outage() -> (MemoryTransport, Orchestrator<MemoryStore>, SagaId) {
-    let (store, transport) = (MemoryStore::default(), MemoryTransport::default());
-    let start = async || orchestrator_over(store.clone(), transport.connect(), &asking()).await;
-    let before = start().await;
-    let errand = before.start(Errand { asks: true }).await.unwrap().id();
-    drop(before);
-    tokio::time::sleep(Duration::from_secs(3600)).await;
-    let after = start().await;
-    (transport, after, errand)
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outage_does_not_spend_the_attempts_of_what_was_out() {
-    let (transport, after, errand) = after_an_outage().await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    transport.publish(&[reply(errand)]).await.remove(0).unwrap();
-    assert!(matches!(after.handle(errand).outcome().await.unwrap(), SagaOutcome::<Errand>::Completed(_)));
-    let journal = after.show(errand).await.unwrap().unwrap().journal;
-    let decisions: Vec<&str> = journal.iter().map(|line| line.entry.decision.as_str()).collect();
-    assert_eq!(decisions, ["started", "completed"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_still_missing_after_the_grace_is_given_up() {
-    let (_transport, after, errand) = after_an_outage().await;
-    tokio::time::sleep(Duration::from_secs(35)).await;
-    let journal = after.show(errand).await.unwrap().unwrap().journal;
-    assert_eq!(journal[1].entry.decision, "outcome of ask unknown, closing it");
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_reply_for_a_definition_that_a_process_does_not_know_is_kept_for_one_that_does() {
     let (store, transport) = (MemoryStore::default(), MemoryTransport::default());

@@ -3,6 +3,7 @@
 //! Nothing is decided here. A runtime takes what has arrived, asks the pure core, stores the answer in one
 //! transaction for the batch, and only then settles with the broker.
 
+mod contact;
 mod crew;
 mod lifecycle;
 mod orchestrator;

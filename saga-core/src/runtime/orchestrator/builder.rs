@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
@@ -23,8 +24,9 @@ use crate::port::{
     History, IdSource, Outbox, RandomIds, Retire, RunIn, Store, StoreError, Transport, TransportError,
 };
 use crate::runtime::Service;
+use crate::runtime::contact::Contact;
 use crate::runtime::lifecycle::Tasks;
-use crate::runtime::relay;
+use crate::runtime::relay::{self, Listeners};
 
 /// An orchestrator that is being put together.
 #[must_use = "an orchestrator does nothing until it is started"]
@@ -41,6 +43,7 @@ pub struct OrchestratorBuilder<S> {
     retention: Option<(Arc<dyn Retire>, Retention)>,
     local: Option<Arc<dyn LocalSteps>>,
     local_steps_per_transaction: usize,
+    grace: Duration,
     ids: Arc<dyn IdSource>,
 }
 
@@ -103,6 +106,7 @@ impl<S: Store + Outbox + History> Orchestrator<S> {
             retention: None,
             local: None,
             local_steps_per_transaction: 1,
+            grace: feed::TIMER_GRACE,
             ids: Arc::new(RandomIds),
         }
     }
@@ -183,6 +187,13 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         OrchestratorBuilder { local_steps_per_transaction: steps.clamp(1, local::STEPS_MAX), ..self }
     }
 
+    /// How late a timer may be taken; 30 seconds unless said otherwise. One that is later has waited for an orchestrator,
+    /// and is put off once by as much, so that an outage spends no attempt and no deadline of a step. While the broker is
+    /// out of reach no timer fires, and after that for as long as it was, at most for so long.
+    pub fn grace(self, grace: Duration) -> Self {
+        OrchestratorBuilder { grace, ..self }
+    }
+
     /// Takes ids from another source than the machine's randomness; for simulations that repeat.
     pub fn ids(self, ids: Arc<dyn IdSource>) -> Self {
         OrchestratorBuilder { ids, ..self }
@@ -247,8 +258,9 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         let (mut tasks, mut sending) = (Tasks::new(&*self.ids), Tasks::new(&*self.ids));
         let waiting = Waiting::default();
         let (undeliverable, set_aside) = mpsc::channel(feed::UNDELIVERABLE_MAX);
-        let relay =
-            relay::start(self.store.clone(), self.transport.clone(), Some(undeliverable), &mut sending);
+        let contact = Contact::default();
+        let listeners = Listeners { undeliverable: Some(undeliverable), contact: contact.clone() };
+        let relay = relay::start(self.store.clone(), self.transport.clone(), listeners, &mut sending);
         let (inbox, arrivals) = mpsc::channel::<Arrival>(feed::INBOX_MAX);
         let (local, sagas) = self.local.is_some().then(LocalWork::channel).unzip();
         let local: LocalWork = local.unwrap_or_default();
@@ -283,8 +295,14 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
             }
         }
         tasks.spawn(batcher.run(arrivals));
-        let feed =
-            Feed { store: self.store.clone(), known, inbox: inbox.downgrade(), stopping: tasks.stopping() };
+        let feed = Feed {
+            store: self.store.clone(),
+            known,
+            inbox: inbox.downgrade(),
+            contact,
+            grace: self.grace,
+            stopping: tasks.stopping(),
+        };
         for source in read {
             tasks.spawn(feed.clone().messages(self.transport.clone(), source));
         }

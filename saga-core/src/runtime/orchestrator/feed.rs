@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::arrival::{Arrival, EventArrival, Source};
@@ -15,6 +16,7 @@ use crate::message::{CommandMessage, Incoming, ReplyMessage};
 use crate::port::{
     Delivery, HeldReply, Store, SubscribeOptions, Subscription, TimerDue, Transport, TransportError,
 };
+use crate::runtime::contact::{Contact, Hold};
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::Undeliverable;
 use crate::runtime::settling::Settling;
@@ -26,6 +28,9 @@ pub(super) struct Feed {
     pub(super) known: Vec<DefinitionRef>,
     /// Weak, so that the batch loop ends when the orchestrator and all feeds are done.
     pub(super) inbox: mpsc::WeakSender<Arrival>,
+    pub(super) contact: Contact,
+    /// How late a timer may be before it is put off, and how long timers wait at most after an outage.
+    pub(super) grace: Duration,
     pub(super) stopping: Stopping,
 }
 
@@ -37,11 +42,13 @@ impl Feed {
         let options = SubscribeOptions { source, group, in_flight_max: IN_FLIGHT_MAX };
         while !self.stopping.is_stopping() {
             let subscribing = || transport.subscribe(options.clone());
+            let missing = self.contact.missing();
             let Some(subscription) =
                 self.stopping.until_done("subscribe to an orchestrator's messages", subscribing).await
             else {
                 return;
             };
+            drop(missing);
             if let Err(error) = self.read(subscription).await {
                 warn!(%error, "an orchestrator's subscription ended, subscribing again");
             }
@@ -88,11 +95,18 @@ impl Feed {
         self.pass_on(arrivals).await;
     }
 
-    /// Takes timers whose time has come.
+    /// Takes timers whose time has come, unless no answer could have come.
     pub(super) async fn timers(mut self) {
+        let mut hold = Hold::new(self.contact.clone(), self.grace);
         loop {
+            if hold.holds(Instant::now()) {
+                if self.stopping.pause(TIMER_PAUSE).await {
+                    return;
+                }
+                continue;
+            }
             let known = self.known.clone();
-            let due = || self.store.due_timers(&known, BATCH_MAX, TIMER_LEASE, TIMER_GRACE);
+            let due = || self.store.due_timers(&known, BATCH_MAX, TIMER_LEASE, self.grace);
             let Some(due) = self.stopping.clone().until_done("look for due timers", due).await else {
                 return;
             };
@@ -188,10 +202,10 @@ pub(super) const UNDELIVERABLE_MAX: usize = 1000;
 /// How long a timer that was taken stays with this process. If it dies, another takes the timer then.
 const TIMER_LEASE: Duration = Duration::from_secs(5);
 
-/// A timer that is later than this has waited for an orchestrator, since timers are looked for all the time: after an
+/// Unless said otherwise. A timer that is later than this has waited for an orchestrator, since timers are looked for all the time: after an
 /// outage, the replies that have piled up are taken before anything is given up for want of an answer. Long enough for
 /// a restart, and many times what a batch takes.
-const TIMER_GRACE: Duration = Duration::from_secs(30);
+pub(super) const TIMER_GRACE: Duration = Duration::from_secs(30);
 
 /// How often timers are looked for; they fire at most this late.
 const TIMER_PAUSE: Duration = Duration::from_millis(200);

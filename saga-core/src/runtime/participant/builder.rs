@@ -18,7 +18,7 @@ use crate::port::{
     TransportError, Watch,
 };
 use crate::runtime::lifecycle::Tasks;
-use crate::runtime::relay;
+use crate::runtime::relay::{self, Listeners};
 
 /// Begins a participant: a service's handlers, the database of its fence, and the transport its commands come over.
 pub fn participant<P: Participant, H: Send + Sync + 'static, F: Forget + Watch + Outbox>(
@@ -152,7 +152,8 @@ where
 
     fn spawn(self, name: ParticipantName, commands: Destination) -> Participating<F> {
         let (mut tasks, mut sending) = (Tasks::new(&*self.ids), Tasks::new(&*self.ids));
-        let relay = relay::start(self.fence.clone(), self.transport.clone(), None, &mut sending);
+        let relay =
+            relay::start(self.fence.clone(), self.transport.clone(), Listeners::default(), &mut sending);
         let calls_waiting =
             if self.handlers.has_external() { self.calls_at_once * IN_FLIGHT_PER_CALL } else { 0 };
         let in_flight =

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::message::Envelope;
 use crate::policy::Backoff;
 use crate::port::{Outbox, Transport};
+use crate::runtime::contact::Contact;
 use crate::runtime::lifecycle::Tasks;
 pub(crate) use hot::{RelayHandle, Room};
 use sender::Sender;
@@ -26,15 +27,24 @@ pub(crate) struct Undeliverable {
     pub(crate) reason: String,
 }
 
-/// Starts a relay. Undeliverable messages are reported to `undeliverable`, if given.
+/// Whom a relay tells what it finds out.
+#[derive(Clone, Default)]
+pub(crate) struct Listeners {
+    /// Hears of messages that no broker takes.
+    pub(crate) undeliverable: Option<mpsc::Sender<Undeliverable>>,
+    /// Learns whether the broker can be reached.
+    pub(crate) contact: Contact,
+}
+
+/// Starts a relay.
 pub(crate) fn start(
     outbox: Arc<dyn Outbox>,
     transport: Arc<dyn Transport>,
-    undeliverable: Option<mpsc::Sender<Undeliverable>>,
+    listeners: Listeners,
     tasks: &mut Tasks,
 ) -> RelayHandle {
     let (handle, hot, wake) = hot::channel();
-    let (sender, confirmed) = Sender::new(outbox.clone(), transport, undeliverable);
+    let (sender, confirmed) = Sender::new(outbox.clone(), transport, listeners);
     tasks.spawn(hot::send(hot, sender.clone(), tasks.stopping()));
     tasks.spawn(sweeper::sweep(outbox.clone(), sender, wake, tasks.stopping()));
     tasks.spawn(sender::delete_confirmed(outbox, confirmed));

@@ -8,7 +8,7 @@ use metrics::counter;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::Undeliverable;
+use super::{Listeners, Undeliverable};
 use crate::message::Envelope;
 use crate::port::{Outbox, OutboxRow, PublishError, RowId, Transport};
 
@@ -17,7 +17,7 @@ use crate::port::{Outbox, OutboxRow, PublishError, RowId, Transport};
 pub(super) struct Sender {
     outbox: Arc<dyn Outbox>,
     transport: Arc<dyn Transport>,
-    undeliverable: Option<mpsc::Sender<Undeliverable>>,
+    listeners: Listeners,
     confirmed: mpsc::Sender<Vec<RowId>>,
     /// Rows that are being sent or wait for their deletion, so that this process's own sweeper leaves them alone.
     held: Arc<Mutex<HashSet<RowId>>>,
@@ -40,11 +40,11 @@ impl Sender {
     pub(super) fn new(
         outbox: Arc<dyn Outbox>,
         transport: Arc<dyn Transport>,
-        undeliverable: Option<mpsc::Sender<Undeliverable>>,
+        listeners: Listeners,
     ) -> (Self, Confirmed) {
         let (confirmed, rows) = mpsc::channel(CONFIRMED_BATCHES_MAX);
         let held = Arc::new(Mutex::new(HashSet::new()));
-        (Sender { outbox, transport, undeliverable, confirmed, held: held.clone() }, Confirmed { rows, held })
+        (Sender { outbox, transport, listeners, confirmed, held: held.clone() }, Confirmed { rows, held })
     }
 
     /// Leaves out rows that this process is sending already.
@@ -65,6 +65,7 @@ impl Sender {
             sorted.sort(id, envelope, result);
         }
         counter!("saga_outbox_sent_total", "way" => way).increment(sorted.confirmed.len() as u64);
+        self.listeners.contact.published(sorted.confirmed.len(), sorted.unknown);
         self.store(sorted).await
     }
 
@@ -103,7 +104,7 @@ impl Sender {
         self.let_go(&rows.iter().map(|(id, _)| *id).collect::<Vec<_>>());
         for (_, envelope, reason) in dead {
             warn!(message = %envelope.id, destination = %envelope.destination, reason, "a message is set aside");
-            if let Some(undeliverable) = &self.undeliverable {
+            if let Some(undeliverable) = &self.listeners.undeliverable {
                 // Best effort: if it is lost, the step's timer sends again and comes here once more.
                 let _ = undeliverable.try_send(Undeliverable { envelope, reason });
             }
@@ -124,6 +125,8 @@ struct Sorted {
     confirmed: Vec<RowId>,
     postponed: BTreeMap<String, Vec<RowId>>,
     dead: Vec<(RowId, Envelope, String)>,
+    /// How many of those that are postponed the broker may have.
+    unknown: usize,
 }
 
 impl Sorted {
@@ -139,6 +142,7 @@ impl Sorted {
             Err(PublishError::Temporary(why)) => self.postponed.entry(why).or_default().push(id),
             Err(PublishError::Unknown(why)) => {
                 counter!("saga_publish_unknown_total").increment(1);
+                self.unknown += 1;
                 self.postponed.entry(why).or_default().push(id);
             }
             Err(PublishError::Permanent(reason)) => self.dead.push((id, envelope, reason)),

@@ -1,0 +1,138 @@
+//! Whether an orchestrator hears from the broker, and reaches it.
+//!
+//! While it does not, no answer can come and nothing can be sent, so a timer that fires says nothing of a participant: it
+//! would spend attempts, and have sagas compensated that went well.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+/// What is known of the way to the broker. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Contact(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// Subscriptions that are to be there and are not.
+    missing: AtomicUsize,
+    /// When a batch was published last of which nobody knows whether the broker has any.
+    unheard: Mutex<Option<Instant>>,
+}
+
+/// A subscription that is to be there. While this exists, it is not.
+pub(super) struct Missing(Contact);
+
+impl Drop for Missing {
+    fn drop(&mut self) {
+        self.0.0.missing.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Contact {
+    /// A subscription is to be made, for the first time or again.
+    pub(super) fn missing(&self) -> Missing {
+        self.0.missing.fetch_add(1, Ordering::Relaxed);
+        Missing(self.clone())
+    }
+
+    /// What came of a batch: how many messages the broker has for sure, and of how many nobody knows. A broker that says
+    /// no is there.
+    pub(super) fn published(&self, confirmed: usize, unknown: usize) {
+        let mut unheard = self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        match (confirmed, unknown) {
+            (0, 0) => {}
+            (0, _) => *unheard = Some(Instant::now()),
+            (_, _) => *unheard = None,
+        }
+    }
+
+    fn is_lost(&self, now: Instant) -> bool {
+        let unheard = *self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.missing.load(Ordering::Relaxed) > 0
+            || unheard.is_some_and(|unheard| now.duration_since(unheard) < UNHEARD_FOR)
+    }
+}
+
+/// Whether timers may fire: not while contact is lost, nor until what has piled up meanwhile had time to arrive.
+pub(super) struct Hold {
+    contact: Contact,
+    grace: Duration,
+    lost: Option<Instant>,
+    until: Instant,
+}
+
+impl Hold {
+    /// Lets no timer fire for as long after an outage as it has lasted, and at most for `grace`.
+    pub(super) fn new(contact: Contact, grace: Duration) -> Self {
+        Hold { contact, grace, lost: None, until: Instant::now() }
+    }
+
+    /// Whether timers have to wait now. To be asked again and again, since an outage is measured between two questions.
+    pub(super) fn holds(&mut self, now: Instant) -> bool {
+        if self.contact.is_lost(now) {
+            if self.lost.is_none() {
+                warn!("the broker is out of reach, so timers wait");
+            }
+            self.lost.get_or_insert(now);
+            return true;
+        }
+        if let Some(lost) = self.lost.take() {
+            self.until = now + self.grace.min(now.duration_since(lost));
+        }
+        now < self.until
+    }
+}
+
+/// Longer than it takes to publish what could not be sent once more. If that is not tried, another process has sent it, or
+/// nothing is left to send.
+const UNHEARD_FOR: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn timers_wait_for_a_subscription_and_then_for_as_long_as_it_was_missing() {
+        let contact = Contact::default();
+        let mut hold = Hold::new(contact.clone(), 30 * SECOND);
+        let begun = Instant::now();
+        assert!(!hold.holds(begun));
+        let missing = contact.missing();
+        assert!(hold.holds(begun) && hold.holds(begun + 20 * SECOND));
+        drop(missing);
+        let back = begun + 20 * SECOND;
+        assert!(hold.holds(back) && hold.holds(back + 19 * SECOND));
+        assert!(!hold.holds(back + 20 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_long_outage_timers_wait_for_the_grace_and_no_longer() {
+        let contact = Contact::default();
+        let mut hold = Hold::new(contact.clone(), 30 * SECOND);
+        let begun = Instant::now();
+        let missing = contact.missing();
+        assert!(hold.holds(begun));
+        drop(missing);
+        let back = begun + 3600 * SECOND;
+        assert!(hold.holds(back) && hold.holds(back + 29 * SECOND));
+        assert!(!hold.holds(back + 30 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_is_lost_that_confirms_nothing_until_it_does_or_nothing_is_sent_any_more() {
+        let contact = Contact::default();
+        let begun = Instant::now();
+        contact.published(0, 0);
+        assert!(!contact.is_lost(begun), "it has said no to all");
+        contact.published(0, 3);
+        assert!(contact.is_lost(begun) && contact.is_lost(begun + 29 * SECOND));
+        assert!(!contact.is_lost(begun + 30 * SECOND), "nothing is left to send");
+        contact.published(1, 3);
+        assert!(!contact.is_lost(begun), "it has confirmed one");
+    }
+}
