@@ -30,6 +30,11 @@ pub enum UpgradeError {
         /// What stands there in the newer version; empty if nothing does.
         is: String,
     },
+    /// The saga is a step of another one, and the newer version has a pivot, behind which nobody could take it back.
+    #[error(
+        "the saga is a step of another one, and the newer version has a pivot, behind which it could not be taken back"
+    )]
+    Pivot,
     /// A signal came early for a step that waits for none in the newer version.
     #[error("a signal was given early to step {0}, which waits for none in the newer version")]
     NoSignal(StepName),
@@ -75,6 +80,9 @@ fn check(old: &Plan, new: &Plan, instance: &Instance) -> Result<(), UpgradeError
     }
     if instance.is_through() {
         return Err(UpgradeError::Through);
+    }
+    if instance.parent.is_some() && !new.can_be_sub_saga() {
+        return Err(UpgradeError::Pivot);
     }
     let mut entered = 0;
     for record in instance.state.steps() {

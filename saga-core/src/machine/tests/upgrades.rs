@@ -83,6 +83,16 @@ fn a_saga_that_is_through_as_a_step_stays_for_what_comes_behind_would_never_be_d
     assert_eq!(upgrade(newer.plan(), &child.saga), Err(UpgradeError::Through));
 }
 
+/// Behind a pivot its parent could not take it back, and would take it for taken back.
+#[test]
+fn a_saga_that_is_a_step_of_another_one_moves_to_no_version_with_a_pivot() {
+    let child = Case::run_by(&child_order(), Do);
+    let newer = saga(2).step::<Reserve>().pivot::<Capture>().upgrade_from(&child_order()).build().unwrap();
+    assert_eq!(upgrade(newer.plan(), &child.saga), Err(UpgradeError::Pivot));
+    let alone = Case::of(&child_order());
+    assert!(upgrade(newer.plan(), &alone.saga).is_ok());
+}
+
 #[test]
 fn the_data_comes_as_the_newer_version_makes_it() {
     let noted = |old: Order| Order { diary: vec!["moved".into()], ..old };
