@@ -230,6 +230,22 @@ impl<'a> Turn<'a> {
         self.pause(awaited, attempt.saturating_add(1), attempt);
     }
 
+    /// How long a signal or the end of a pause is yet to be waited for, although the step's timer has fired: it was cut to
+    /// a deadline of the saga that has changed since, or a clock was put back.
+    pub(super) fn left_to_wait(&self, awaited: &Awaited) -> Option<Duration> {
+        let left = match (&self.step(awaited.place).work, self.state(awaited.place)) {
+            (Work::Signal { deadline }, _) => deadline.saturating_sub(self.now.since(awaited.asked.since)),
+            (Work::Pause, Some(StepState::Pausing { until, .. })) => until.since(self.now),
+            (Work::Command(_) | Work::Notification(_) | Work::Pause, _) => Duration::ZERO,
+        };
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    /// Sets the timer of a signal or a pause anew.
+    pub(super) fn wait_on(&mut self, awaited: &Awaited, left: Duration) {
+        self.arm(awaited.place, awaited.direction, &awaited.asked, left);
+    }
+
     fn pause(&mut self, awaited: &Awaited, first: u32, attempts: u32) {
         let asked = Try { first, waiting: Waiting::Backoff, ..awaited.asked };
         if let Some(state) = self.state(awaited.place).map(|state| state.with_try(asked)) {

@@ -76,6 +76,9 @@ pub(super) fn done(turn: &mut Turn<'_>, place: Place, reply: &Payload) -> Moved 
     let group = turn.group_of(place.step);
     if !turn.is_group_done(group) {
         turn.try_reply(place, reply)?;
+        if turn.is_overdue() {
+            return turn.turn_back(Cause::Overdue);
+        }
         turn.ask_next_items(place.step)?;
         return Ok((Next::Forward, Decision::StepDone(name)));
     }
@@ -133,6 +136,10 @@ fn unanswered(turn: &mut Turn<'_>, awaited: &Awaited) -> Moved {
     // A step that is being closed is asked on: the saga waits for that answer in any case.
     if turn.is_overdue() && awaited.direction == Direction::Do {
         return turn.turn_back(Cause::Overdue);
+    }
+    if let Some(left) = turn.left_to_wait(awaited) {
+        turn.wait_on(awaited, left);
+        return Ok((Next::Forward, Decision::WaitingOn(turn.name(awaited.place).clone())));
     }
     match turn.step(awaited.place).work {
         Work::Command(_) | Work::Notification(_) => {}
@@ -213,6 +220,10 @@ pub(super) fn compensate(turn: &mut Turn<'_>, reason: &str) -> Moved {
 pub(super) fn resolve(turn: &mut Turn<'_>, step: &StepName, resolution: &Resolution, reason: &str) -> Moved {
     let place = turn.place(step)?;
     let awaited = turn.awaited(place).ok_or_else(|| TransitionError::NothingToResolve(step.clone()))?;
+    if let Some(StepState::Waiting { signal: Some(_), .. }) = turn.state(place) {
+        // Whoever gave it was told that it counts.
+        return Err(TransitionError::SignalTaken(step.clone()).into());
+    }
     match (resolution, awaited.direction) {
         (Resolution::Done(reply), _) => {
             turn.try_reply(place, reply).map_err(|error| TransitionError::BadReply(error.to_string()))?;

@@ -146,6 +146,8 @@ pub enum Decision {
     Resent(StepName, Direction, u32),
     /// A fault is waited out before the next attempt.
     BackingOff(StepName, Direction, u32),
+    /// A signal or the end of a pause is waited for on, since its timer was early.
+    WaitingOn(StepName),
     /// The participant is asked to make a "no" final.
     Closing(StepName),
     /// The saga turns back.
@@ -185,6 +187,7 @@ impl fmt::Display for Decision {
             Decision::BackingOff(step, direction, attempt) => {
                 write!(f, "attempt {attempt} to {direction} {step} failed, waiting to try again")
             }
+            Decision::WaitingOn(step) => write!(f, "{step} waits on, its timer was early"),
             Decision::Closing(step) => write!(f, "outcome of {step} unknown, closing it"),
             Decision::TurnedBack(cause) => write!(f, "compensating: {cause}"),
             Decision::StepUndone(step) => write!(f, "{step} undone"),

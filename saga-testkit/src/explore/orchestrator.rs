@@ -291,12 +291,15 @@ pub(super) fn plain(mut instance: Instance) -> Instance {
     instance
 }
 
-/// The saga as the machine finds it at a moment. Data that cannot be read stands for code that fails.
+/// The saga as the machine finds it at a moment. Data that cannot be read stands for code that fails. When its attempts
+/// are spent, whatever it waits for is over as well, but not the deadline of the saga.
 fn at(plain: &Instance, moment: Moment) -> Instance {
     let mut instance = plain.clone();
     set_attempts(&mut instance, attempt(moment));
-    if moment == Moment::Failing {
-        instance.data = Payload::default();
+    match moment {
+        Moment::Failing => instance.data = Payload::default(),
+        Moment::Spent => instance.began = now(moment),
+        Moment::Early | Moment::Overdue => {}
     }
     instance
 }
@@ -315,8 +318,8 @@ const fn attempt(moment: Moment) -> u32 {
 
 const fn now(moment: Moment) -> Timestamp {
     match moment {
-        Moment::Early | Moment::Spent | Moment::Failing => Timestamp::from_micros(0),
-        Moment::Overdue => Timestamp::from_micros(i64::MAX),
+        Moment::Early | Moment::Failing => Timestamp::from_micros(0),
+        Moment::Spent | Moment::Overdue => Timestamp::from_micros(i64::MAX),
     }
 }
 

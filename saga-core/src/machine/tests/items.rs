@@ -1,9 +1,12 @@
 //! Steps that are run once for each of several items.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::case::{Case, cancel, done, name, no, permanent, replied, resolve_done, retry};
 use super::contract::{Order, Pick, picked_order};
+use crate::definition::saga;
 use crate::id::Direction::{Do, Undo};
 use crate::id::SagaId;
 use crate::machine::{Cause, Decision, Ignored, Status, StepState, TransitionError, start};
@@ -201,4 +204,13 @@ fn items_after_the_pivot_succeed_in_the_end() {
         case.done(step);
     }
     assert_eq!(case.status(), Status::Completed);
+}
+
+#[test]
+fn no_item_is_begun_after_the_deadline() {
+    let hurried = saga(1).for_each::<Pick>().deadline(Duration::from_secs(15)).build().unwrap();
+    let mut case = Case::with(&hurried, &Order::of(&["a", "b", "c"]));
+    case.now = case.now.plus(Duration::from_secs(15));
+    assert_eq!(case.done("pick#a"), Decision::TurnedBack(Cause::Overdue));
+    assert_eq!(case.sent, ["undo pick#a", "undo pick#b"], "and none of pick#c");
 }

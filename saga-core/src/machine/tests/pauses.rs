@@ -123,3 +123,14 @@ fn nobody_answers_or_signals_a_pause() {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// The timer was cut to a deadline that a newer build has put off.
+#[test]
+fn a_pause_whose_timer_is_early_goes_on_to_its_end() {
+    let mut case = Case::of(&only_rest(Some(HOUR / 4)));
+    case.plan = only_rest(Some(2 * HOUR)).plan().clone();
+    assert_eq!(timer_of(&case, "rest"), HOUR / 4);
+    assert_eq!(case.time_out("rest"), Decision::WaitingOn(name("rest")));
+    assert_eq!(timer_of(&case, "rest"), HOUR * 3 / 4);
+    assert_eq!(case.time_out("rest"), Decision::Completed);
+}

@@ -6,9 +6,12 @@ use super::case::{
     Case, cancel, done, name, permanent, replied, resolve, resolve_not_done, retry, signal, timer,
 };
 use super::contract::{Approval, Order, Reserve, approved_order};
+use crate::definition::saga;
 use crate::id::Direction::Do;
 use crate::machine::{Cause, Decision, Event, Ignored, Resolution, Status, StepState, TransitionError};
 use crate::message::{Answer, Payload};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn yes() -> Event {
     signal("approve", Approval::Yes)
@@ -232,4 +235,28 @@ fn a_wait_ends_with_the_sagas_own_deadline_if_that_is_sooner() {
     assert_eq!(case.timers[&name("approve")].2, Duration::from_secs(60));
     case.time_out("approve");
     assert_eq!(case.saga.state.cause(), Some(&Cause::Overdue));
+}
+
+/// The timer was cut to a deadline that a newer build has put off.
+#[test]
+fn a_wait_whose_timer_is_early_goes_on_to_its_deadline() {
+    let hurried = |minutes| saga(1).wait::<Approval>().deadline(MINUTE * minutes).build().unwrap();
+    let mut case = Case::of(&hurried(15));
+    case.plan = hurried(120).plan().clone();
+    assert_eq!(case.time_out("approve"), Decision::WaitingOn(name("approve")));
+    assert_eq!(case.timers[&name("approve")].2, MINUTE * 45);
+    case.time_out("approve");
+    assert_eq!(case.saga.state.cause(), Some(&Cause::NoSignal { step: name("approve") }));
+}
+
+#[test]
+fn a_signal_that_was_kept_is_not_overridden_by_what_an_operator_says() {
+    let mut case = waiting_with(&Order::trapped("at_deadline approve"));
+    case.time_out("approve");
+    assert_eq!(case.moved(&no()), Decision::Kept(name("approve")));
+    let resolved = resolve("approve", Resolution::Done(Payload::encode(&Approval::Yes).unwrap()));
+    assert_eq!(case.refused(&resolved), TransitionError::SignalTaken(name("approve")));
+    mend(&mut case);
+    case.moved(&retry());
+    assert_eq!(case.status(), Status::Compensating, "the first word counts");
 }

@@ -28,6 +28,8 @@ pub(super) struct Row {
     pub(super) which: String,
     /// Whether it happens to the last attempt that the policy allows.
     at_last_attempt: bool,
+    /// Whether it happens when the step's timer is due, and not at once.
+    when_due: bool,
     event: Box<dyn Fn(&Stance) -> Event>,
 }
 
@@ -41,6 +43,9 @@ impl Row {
         let mut case = stance.case.clone();
         if self.at_last_attempt {
             wear_out(&mut case, stance.step);
+        }
+        if let Some((_, _, after)) = case.timers.get(&name(stance.step)).filter(|_| self.when_due) {
+            case.now = case.now.plus(*after);
         }
         let event = self.event(&Stance { case: case.clone(), ..*stance });
         match case.apply(&event) {
@@ -239,6 +244,8 @@ pub(super) fn rows() -> Vec<Row> {
         rows.extend(answers().into_iter().flat_map(|answer| replies(direction, &answer)));
     }
     rows.push(timer_row("of the present attempt", false, |present| present));
+    let early = timer_row("of the present attempt, early", false, |present| present);
+    rows.push(Row { when_due: false, ..early });
     rows.push(timer_row("of the last attempt", true, |present| present));
     rows.push(timer_row("of an earlier attempt", false, |(direction, _)| (direction, 0)));
     rows.push(timer_row("of another direction", false, |(direction, attempt)| match direction {
@@ -263,7 +270,8 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn plain(verb: &str, event: impl Fn(&Stance) -> Event + 'static) -> Row {
-    Row { what: verb.into(), which: String::new(), at_last_attempt: false, event: Box::new(event) }
+    let (at_last_attempt, when_due, event) = (false, false, Box::new(event));
+    Row { what: verb.into(), which: String::new(), at_last_attempt, when_due, event }
 }
 
 /// What the step awaits, and which attempt; a first `do` if it awaits nothing.
@@ -276,7 +284,7 @@ fn timer_row(which: &str, at_last_attempt: bool, of: fn((Direction, u32)) -> (Di
         let (direction, attempt) = of(present(stance));
         timer(stance.step, direction, attempt)
     };
-    Row { what: "timer".into(), which: which.into(), at_last_attempt, event: Box::new(event) }
+    Row { what: "timer".into(), which: which.into(), at_last_attempt, when_due: true, event: Box::new(event) }
 }
 
 /// An answer to the present attempt; one that says nothing final also to the last and to an earlier one.
@@ -288,7 +296,7 @@ fn replies(direction: Direction, answer: &Answer) -> Vec<Row> {
             let attempt = if earlier { 0 } else { present(stance).1 };
             replied(stance.step, direction, attempt, answer.clone())
         };
-        Row { what, which, at_last_attempt, event: Box::new(event) }
+        Row { what, which, at_last_attempt, when_due: false, event: Box::new(event) }
     };
     match answer {
         _ if !answer.answers(direction) => vec![row("", false, false)],
