@@ -281,6 +281,7 @@ impl Stimulus {
 /// The saga without what is no part of a state: version, times, attempts, and the words of a reason.
 pub(super) fn plain(mut instance: Instance) -> Instance {
     instance.version = 0;
+    instance.began = Timestamp::from_micros(0);
     if let Some(parent) = &mut instance.parent {
         parent.attempt = 1;
     }
