@@ -72,7 +72,7 @@ impl<M> Rules<M> {
             effects.iter().any(|effect| matches!(effect, Asked::Send { step: sent, .. } if *sent == step));
         let parked = matches!(after.state, State::Parked(_));
         let awaited = self.awaited(after, step) == Some(direction);
-        (awaited && !sent && !parked && moment == Moment::Early)
+        (awaited && !sent && !parked && moment == Moment::Early && self.sends_command(step))
             .then(|| format!("{direction} {} is not sent again [loss]", self.name(step)))
     }
 
