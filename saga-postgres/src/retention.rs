@@ -51,7 +51,7 @@ impl Retire for PgStore {
             .bind(micros(retiring.ended_for))
             .bind(self.database.retired_until.load(Relaxed))
             .bind(retiring.limit as i64)
-            .bind(micros(retiring.children_ended_for()));
+            .bind(micros(retiring.horizon));
         let rows = fetch(&mut tx, statement).await?;
         let ended = rows.iter().map(read_ended).collect::<Result<Vec<_>, _>>()?;
         if !ended.is_empty() {

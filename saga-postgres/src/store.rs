@@ -73,7 +73,7 @@ impl Store for PgStore {
     }
 
     async fn commit(&self, batch: &[Commit], lease: Duration) -> Vec<Result<Committed, CommitError>> {
-        Call::new(&self.database, lease).store(batch).await
+        Call::new(&self.database, lease).impatient().store(batch).await
     }
 
     async fn due_timers(
@@ -120,6 +120,12 @@ impl Store for PgStore {
     async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError> {
         let ids = replies.iter().map(|reply| reply.0).bind_iter();
         self.database.fetch(self.database.statement(held::DROP).bind(ids)).await?;
+        Ok(())
+    }
+
+    async fn note_ended(&self, parents: &[SagaId]) -> Result<(), StoreError> {
+        let ids = parents.iter().map(SagaId::as_uuid).bind_iter();
+        self.database.fetch(self.database.statement(instance::NOTE_PARENT_ENDED).bind(ids)).await?;
         Ok(())
     }
 }

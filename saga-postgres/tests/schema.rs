@@ -29,6 +29,7 @@ const ILLEGAL: &[(&str, &str)] = &[
     ("instance_ended_has_time", "UPDATE instance SET status = 'completed'"),
     ("instance_parent_has_step", "UPDATE instance SET parent = :other"),
     ("instance_parent_step_length", "UPDATE instance SET parent = :other, parent_step = ''"),
+    ("instance_parent_ended_of_child", "UPDATE instance SET parent_ended_at = now()"),
     ("instance_state_size", "UPDATE instance SET state = :large"),
     ("instance_data_size", "UPDATE instance SET data = :large"),
     ("business_key_pkey", "INSERT INTO business_key VALUES ('a', 'k', :other, :id)"),

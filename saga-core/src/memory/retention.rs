@@ -7,7 +7,7 @@ use super::tables::{Saga, Tables};
 use crate::definition::DefinitionRef;
 use crate::id::{ParticipantName, SagaId};
 use crate::policy::Timestamp;
-use crate::port::{Retire, Retiring, StoreError, end_notices};
+use crate::port::{Retire, Retiring, Status, StoreError, end_notices};
 
 #[async_trait]
 impl Retire for MemoryStore {
@@ -51,18 +51,15 @@ impl Tables {
 
     /// The sagas that are to be retired, the longest ended first.
     fn ended(&self, retiring: Retiring, now: Timestamp) -> Vec<(SagaId, Saga)> {
-        let is_ended = |saga: &Saga| {
-            let ended_for = match saga.parent {
-                Some(_) => retiring.children_ended_for(),
-                None => retiring.ended_for,
-            };
-            saga.stored.status.is_terminal() && now.since(saga.moved) >= ended_for
-        };
+        let is_ended =
+            |saga: &Saga| saga.stored.status.is_terminal() && now.since(saga.moved) >= retiring.ended_for;
         let is_noted = |saga: &Saga| self.participants.contains_key(&saga.stored.definition);
+        let past = |when: Timestamp| now.since(when) >= retiring.horizon;
         // A saga that was run as a step stands in for a fence row of its parent's.
         let is_wanted = |saga: &Saga| {
-            let parent = saga.parent.as_ref().and_then(|(parent, _)| self.sagas.get(parent));
-            parent.is_some_and(|parent| !parent.stored.status.is_terminal())
+            let never_began = saga.stored.version == 1 && saga.stored.status == Status::Compensated;
+            let is_free = saga.parent_ended.is_some_and(past) || never_began && past(saga.moved);
+            saga.parent.is_some() && !is_free
         };
         let may_go = |saga: &Saga| is_ended(saga) && is_noted(saga) && !is_wanted(saga);
         let ended = self.sagas.iter().filter(|(_, saga)| may_go(saga));

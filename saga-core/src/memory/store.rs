@@ -150,6 +150,17 @@ impl Store for MemoryStore {
         held.retain(|id, _| !replies.contains(id));
         Ok(())
     }
+
+    async fn note_ended(&self, parents: &[SagaId]) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let sagas = &mut self.tables.lock().await.sagas;
+        for saga in sagas.values_mut() {
+            if saga.parent.as_ref().is_some_and(|(parent, _)| parents.contains(parent)) {
+                saga.parent_ended = Some(now);
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -37,6 +37,8 @@ pub(super) struct Saga {
     pub(super) parent: Option<(SagaId, StepName)>,
     pub(super) started: Timestamp,
     pub(super) moved: Timestamp,
+    /// When it was last said that whoever ran it as a step has ended.
+    pub(super) parent_ended: Option<Timestamp>,
     pub(super) journal: Vec<JournalLine>,
 }
 
@@ -270,6 +272,7 @@ impl Saga {
             parent: start.parent.clone(),
             started: now,
             moved: now,
+            parent_ended: None,
             journal: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::definition::DefinitionRef;
 use crate::id::{Destination, ParticipantName, SagaId};
-use crate::message::{COMMAND_VALID, EndNotice};
+use crate::message::EndNotice;
 use crate::port::{Fence, OutboxRow, RowId, Store, StoreError};
 
 /// Which ended sagas are retired, and what becomes of them.
@@ -18,17 +18,11 @@ pub struct Retiring {
     pub ended_for: Duration,
     /// Whether they go to the archive, with their journals. Otherwise nothing but their business keys is left.
     pub archive: bool,
+    /// How long after the notice of its parent's end a saga stays, at least, that was run as a step: its row stands for a
+    /// fence row, and so outlives every copy of the command that began it.
+    pub horizon: Duration,
     /// How many at most.
     pub limit: usize,
-}
-
-impl Retiring {
-    /// How long ago a saga ended, at least, that was run as a step of another one: its row stands for a fence row, and
-    /// so outlives every copy of the command that began it, twice over like a fence row does.
-    pub fn children_ended_for(&self) -> Duration {
-        planted!(ChildRetiredEarly: return self.ended_for);
-        self.ended_for.max(COMMAND_VALID * 2)
-    }
 }
 
 /// A store that ended sagas can leave.
@@ -36,8 +30,11 @@ impl Retiring {
 /// # Contract
 ///
 /// - **Only what has ended** is retired: sagas whose status is terminal, for as long as was asked for, by the
-///   database's clock. The longest ended come first. Those that were run as steps of others stay for
-///   [`children_ended_for`](Retiring::children_ended_for), and until the one that ran them has ended.
+///   database's clock. The longest ended come first.
+/// - **No notice, no retirement** of a saga that was run as a step of another one: it stays until the notice of its
+///   parent's end ([`Store::note_ended`]) is older than the [`horizon`](Retiring::horizon). One that its parent took back
+///   before it began was ended by its first transition; nothing can begin it but a command that was sent before that, so it
+///   stays for the horizon after its end.
 /// - **Atomicity**: a saga goes with its journal and its held replies, in the transaction that stores the notices of
 ///   its end for every participant of its definition, as [`end_notices`] in the outbox.
 /// - **A saga is retired once**, however many workers do so; none waits for another.

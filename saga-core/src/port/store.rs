@@ -244,6 +244,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Drops held replies that were taken into account.
     async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError>;
+
+    /// Notes at the sagas that were run as steps of these that whoever ran them has ended, there or in another store.
+    /// Noting it again notes the later time.
+    async fn note_ended(&self, parents: &[SagaId]) -> Result<(), StoreError>;
 }
 
 /// A store in whose transactions a saga's local steps work, so that their work commits with the saga's transition.

@@ -4,11 +4,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
 use uuid::Uuid;
 
-use super::{archive, commit, definition, fence, fence_run, held, instance, outbox, timer};
+use super::{archive, commit, definition, fence, fence_run, held, instance, outbox, timer, watch};
 use crate::{Config, Schema, migrate};
 
 /// A file's name, its text, and the statements in it.
-const FILES: [(&str, &str, &[&str]); 9] = [
+const FILES: [(&str, &str, &[&str]); 10] = [
     (
         "archive",
         include_str!("archive.rs"),
@@ -38,6 +38,7 @@ const FILES: [(&str, &str, &[&str]); 9] = [
             instance::WORKLOAD,
             instance::HEALTH,
             instance::TRANSACTION,
+            instance::NOTE_PARENT_ENDED,
         ],
     ),
     (
@@ -46,6 +47,7 @@ const FILES: [(&str, &str, &[&str]); 9] = [
         &[outbox::CLAIM, outbox::DELETE, outbox::POSTPONE, outbox::SET_ASIDE, outbox::BACKLOG],
     ),
     ("timer", include_str!("timer.rs"), &[timer::TAKE_DUE]),
+    ("watch", include_str!("watch.rs"), &[watch::WATCH, watch::CLAIM, watch::COUNT, watch::LOOKED]),
 ];
 
 #[test]
@@ -102,6 +104,8 @@ async fn what_retires_forgets_and_lists_finds_its_rows_by_an_index() {
         let list = explained(instance::LIST).bind(none.clone()).bind(none.clone()).bind(none);
         list.bind(None::<Uuid>).bind(1_000_i64).bind(None::<i64>).bind(younger).bind(unmoved)
     };
+    let children = explained(instance::NOTE_PARENT_ENDED).bind(&sagas);
+    let looks = explained(watch::CLAIM).bind("inventory").bind(16_i64).bind(HOUR);
     let (young, unmoved) = (list(Some(HOUR), None), list(None, Some(HOUR)));
     let plans = [
         (ended, &["instance_ended"][..]),
@@ -110,6 +114,8 @@ async fn what_retires_forgets_and_lists_finds_its_rows_by_an_index() {
         (forgotten, &["fence_ended"]),
         (young, &["instance_started"]),
         (unmoved, &["instance_unfinished"]),
+        (children, &["instance_parent"]),
+        (looks, &["fence_look"]),
     ];
     for (plan, indexes) in plans {
         let plan = plan.fetch_all(&mut connection).await.unwrap().join("\n");

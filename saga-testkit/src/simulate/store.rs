@@ -107,6 +107,16 @@ impl Store for Faulty<MemoryStore> {
         };
         self.call("drop held replies", dropping).await
     }
+
+    async fn note_ended(&self, parents: &[SagaId]) -> Result<(), StoreError> {
+        let noting = async {
+            self.inner.note_ended(parents).await?;
+            let now = self.inner.load(&[]).await?.now;
+            self.process.world.witness(|witness, _| witness.noted_parents_ended(parents, now));
+            Ok(())
+        };
+        self.call("note the ends of parents", noting).await
+    }
 }
 
 impl Faulty<MemoryStore> {

@@ -59,6 +59,9 @@ pub(crate) enum Flaw {
     KeepsDefinitions,
     NeverArchives,
     RetiresEarly,
+    TakesRefusalsForRaces,
+    NeverNotesEnds,
+    NeedsNoHorizon,
     RetiresUntold,
     TellsTheFirst,
     TellsTwice,
@@ -167,6 +170,9 @@ impl BrokenStore {
         }
         match result {
             Err(CommitError::Conflict) if self.has(Flaw::ConfirmsAgain) => Ok(Committed::Stored),
+            Err(CommitError::Rejected(_)) if self.has(Flaw::TakesRefusalsForRaces) => {
+                Err(CommitError::Conflict)
+            }
             result => result,
         }
     }
@@ -305,6 +311,10 @@ impl Store for BrokenStore {
     async fn drop_held(&self, replies: &[HeldId]) -> Result<(), StoreError> {
         if self.has(Flaw::NeverDropsHeld) { Ok(()) } else { self.inner.drop_held(replies).await }
     }
+
+    async fn note_ended(&self, parents: &[SagaId]) -> Result<(), StoreError> {
+        if self.has(Flaw::NeverNotesEnds) { Ok(()) } else { self.inner.note_ended(parents).await }
+    }
 }
 
 #[async_trait]
@@ -327,7 +337,8 @@ impl Retire for BrokenStore {
         let ended_for = if self.has(Flaw::RetiresEarly) { Duration::ZERO } else { retiring.ended_for };
         let archive = retiring.archive && !self.has(Flaw::NeverArchives);
         let limit = self.limit(retiring.limit);
-        let retired = self.inner.retire(Retiring { ended_for, archive, limit }).await?;
+        let horizon = if self.has(Flaw::NeedsNoHorizon) { Duration::ZERO } else { retiring.horizon };
+        let retired = self.inner.retire(Retiring { ended_for, archive, horizon, limit }).await?;
         if self.has(Flaw::TellsTwice) {
             let rows = self.inner.claim(limit, Duration::ZERO).await?;
             let again = rows.into_iter().map(|row| OutboxRow { id: RandomIds.row(), ..row }).collect();

@@ -95,6 +95,9 @@ found! { saga_testkit::suite::store, crate::broken::Broken::new;
     KeepsDefinitions {
             an_upgraded_saga_takes_its_timers_with_it: "it has the other definition",
         }
+        TakesRefusalsForRaces {
+            an_upgrade_to_what_is_not_registered_is_refused: "it is no use to try again",
+        }
         IgnoresFilters {
         lists_show_what_was_asked_for: "name: Some",
             lists_show_sagas_by_their_age: "none is so old",
@@ -169,6 +172,12 @@ mod retiring {
         }
         RetiresEarly {
             only_what_has_ended_for_long_enough_is_retired: "none has ended for so long",
+        }
+        NeverNotesEnds {
+            what_ran_as_a_step_stays_until_long_after_the_notice_of_its_parents_end: "once nothing can begin it",
+        }
+        NeedsNoHorizon {
+            what_ran_as_a_step_stays_until_long_after_the_notice_of_its_parents_end: "a notice that is too young",
         }
         IgnoresLimits {
             the_longest_ended_is_retired_first: "no more than two at a time",

@@ -12,9 +12,9 @@ use super::arrival::{Arrival, EventArrival, Source};
 use crate::definition::DefinitionRef;
 use crate::id::Destination;
 use crate::machine::Event;
-use crate::message::{CommandMessage, Incoming, ReplyMessage};
+use crate::message::{CommandMessage, EndNotice, Envelope, Incoming, ReplyMessage};
 use crate::port::{
-    Delivery, HeldReply, Store, SubscribeOptions, Subscription, TimerDue, Transport, TransportError,
+    Delivery, HeldReply, Store, SubscribeOptions, Subscription, TimerDue, Token, Transport, TransportError,
 };
 use crate::runtime::contact::{Contact, Hold};
 use crate::runtime::lifecycle::Stopping;
@@ -80,6 +80,10 @@ impl Feed {
     async fn take(&self, deliveries: Vec<Delivery>, settling: &Settling) {
         let mut arrivals = Vec::with_capacity(deliveries.len());
         for Delivery { envelope, token, .. } in deliveries {
+            if EndNotice::is_one(&envelope) {
+                self.note_ended(&envelope, token, settling).await;
+                continue;
+            }
             match Incoming::decode(&envelope) {
                 Ok(incoming) => {
                     planted!(ReplyAckedEarly: settling.ack(token).await);
@@ -93,6 +97,19 @@ impl Feed {
             }
         }
         self.pass_on(arrivals).await;
+    }
+
+    /// Notes that sagas have ended which have run others here as steps, and acks the notice after that.
+    async fn note_ended(&self, envelope: &Envelope, token: Token, settling: &Settling) {
+        let notice = match EndNotice::decode(envelope) {
+            Ok(notice) => notice,
+            Err(error) => return settling.dead_letter(token, error.to_string()).await,
+        };
+        let noting = || self.store.note_ended(notice.sagas());
+        match self.stopping.clone().until_done("note the ends of sagas", noting).await {
+            Some(()) => settling.ack(token).await,
+            None => settling.release(token).await,
+        }
     }
 
     /// Takes timers whose time has come, unless no answer could have come.

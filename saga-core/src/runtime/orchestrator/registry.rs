@@ -1,9 +1,9 @@
 //! The definitions that this process knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::local::is_local;
 use crate::definition::{DefinitionRef, Plan, StepPlan};
@@ -16,6 +16,8 @@ pub(super) struct Registry {
     plans: BTreeMap<DefinitionRef, Arc<Plan>>,
     /// Those that other sagas may run.
     sub_sagas: BTreeSet<DefinitionRef>,
+    /// Plans that the store has under another fingerprint, so that nothing may move to them. Shared by all clones.
+    replaced: Arc<Mutex<BTreeSet<DefinitionRef>>>,
     /// Versions whose sagas may move to one of the plans. Those that may not yet are run as they began.
     older: BTreeMap<DefinitionRef, Arc<Plan>>,
 }
@@ -57,6 +59,7 @@ impl Registry {
     /// The newest plan that a saga may move to now, with the event that moves it.
     pub(super) fn upgrade(&self, saga: &Instance) -> Option<(&Arc<Plan>, Event)> {
         let newer = self.plans.values().rev().filter(|plan| plan.upgrade(&saga.definition).is_some());
+        let newer = newer.filter(|plan| !self.replaced().contains(plan.reference()));
         newer.filter(|plan| plan.reference().name == saga.definition.name).find_map(|plan| {
             match machine::upgrade(plan, saga) {
                 Ok(event) => Some((plan, event)),
@@ -66,6 +69,17 @@ impl Registry {
                 }
             }
         })
+    }
+
+    /// Has no saga move to this plan any more, because another process has registered another one in its place.
+    pub(super) fn leave_out(&self, replaced: &DefinitionRef) {
+        if self.replaced().insert(replaced.clone()) {
+            error!(definition = %replaced, "no saga moves to this definition, because another process has registered another one of its name and version");
+        }
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, BTreeSet<DefinitionRef>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The plan that new sagas of this type take.
@@ -84,12 +98,11 @@ impl Registry {
         self.plans().map(|plan| plan.reference().clone()).collect()
     }
 
-    /// Who takes the commands of each definition.
+    /// Who takes the commands of each definition, and so hears of the ends of its sagas.
     pub(super) fn participants(&self) -> Vec<(DefinitionRef, Vec<ParticipantName>)> {
         let of_plan = |plan: &Plan| {
-            // Local steps have no fence rows, and a saga that a step runs is its own.
-            let sending = plan.steps().iter().filter(|step| !is_local(step) && step.sub_saga().is_none());
-            let commands = sending.filter_map(StepPlan::command);
+            // Local steps have no fence rows. A saga that a step runs is its own, and is kept by who runs it.
+            let commands = plan.steps().iter().filter(|step| !is_local(step)).filter_map(StepPlan::command);
             let participants = commands.map(|command| command.participant.clone());
             (plan.reference().clone(), participants.collect())
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrics::counter;
 use tracing::{info, warn};
 
+use crate::message::COMMAND_VALID;
 use crate::port::{Retire, Retiring};
 use crate::runtime::lifecycle::Stopping;
 
@@ -24,8 +25,11 @@ impl Retention {
     /// Keeps a saga for `ended_for` after its end, and then archives it.
     ///
     /// Whoever waits for an outcome, or gets a reply late, should find the saga still there: days, or hours at least.
-    pub const fn after(ended_for: Duration) -> Self {
-        Retention { retiring: Retiring { ended_for, archive: true, limit: BATCH }, pause: PAUSE }
+    pub fn after(ended_for: Duration) -> Self {
+        Retention {
+            retiring: Retiring { ended_for, archive: true, horizon: horizon(), limit: BATCH },
+            pause: PAUSE,
+        }
     }
 
     /// Archives nothing: the saga and its journal are deleted, and only its business key is left.
@@ -75,6 +79,12 @@ pub(super) async fn retire(store: Arc<dyn Retire>, retention: Retention, mut sto
             return;
         }
     }
+}
+
+/// Twice as long as a command is valid, as for a fence row.
+fn horizon() -> Duration {
+    planted!(ChildRetiredEarly: return Duration::ZERO);
+    COMMAND_VALID * 2
 }
 
 /// Small, so that what waits behind it waits briefly.

@@ -1,7 +1,8 @@
 //! Sagas that are run as steps of others: each stands for a fence row of its parent's.
 
+use saga_core::definition::StepPlan;
 use saga_core::fence::FenceState;
-use saga_core::id::{Direction, SagaId, StepName};
+use saga_core::id::{Direction, ParticipantName, SagaId, StepName};
 use saga_core::machine::{Cause, Instance, Status};
 use saga_core::message::{COMMAND_VALID, Payload};
 use saga_core::policy::Timestamp;
@@ -96,19 +97,30 @@ impl Witness {
     }
 
     /// S12: a saga leaves the store once it has ended, and one that ran as a step when no copy of its command can begin
-    /// it again.
+    /// it again: long after the notice of its parent's end, or after it was taken back before it began.
     pub(in crate::simulate) fn retired(&mut self, id: SagaId, now: Timestamp) {
         let Some(saga) = self.sagas.get(&id) else { return };
         let (status, ended_for) = (saga.stored.status, now.since(saga.moved));
-        let parent = saga.parent.as_ref().and_then(|(parent, _)| self.status(*parent));
-        let is_wanted = parent.is_some_and(|parent| !parent.is_terminal() || ended_for < COMMAND_VALID);
-        if !status.is_terminal() || is_wanted {
+        let noted =
+            |(parent, _): &(SagaId, StepName)| self.parents_ended.get(parent).map(|at| now.since(*at));
+        let never_began = saga.stored.version == 1 && status == Status::Compensated;
+        let free_for = saga.parent.as_ref().map(|parent| noted(parent).or(never_began.then_some(ended_for)));
+        if !status.is_terminal()
+            || free_for.is_some_and(|free_for| free_for.is_none_or(|free| free < COMMAND_VALID))
+        {
             self.violation(format!(
-                "S12: {id} is retired: it is {} for {ended_for:?}, and its parent {parent:?}",
+                "S12: {id} is retired: it is {} for {ended_for:?}, and nobody can begin it for {free_for:?}",
                 status.as_str()
             ));
         }
         self.retired.insert(id);
+    }
+
+    /// Whether this is who takes the commands of a step that runs another saga.
+    pub(super) fn runs_sagas(&self, participant: &ParticipantName) -> bool {
+        let steps =
+            self.plans.values().flat_map(|plan| plan.steps()).filter(|step| step.sub_saga().is_some());
+        steps.filter_map(StepPlan::command).any(|command| command.participant == *participant)
     }
 
     pub(in crate::simulate) fn has_children(&self) -> bool {

@@ -27,6 +27,10 @@ impl Witness {
         self.ends.extend(sagas.iter().map(|saga| ((participant.clone(), *saga), now)));
     }
 
+    pub(in crate::simulate) fn noted_parents_ended(&mut self, parents: &[SagaId], now: Timestamp) {
+        self.parents_ended.extend(parents.iter().map(|parent| (*parent, now)));
+    }
+
     /// The rows of a participant, as far as they were not deleted yet.
     pub(in crate::simulate) fn fence_keys(&self, participant: &ParticipantName) -> Vec<FenceKey> {
         let keys = self.fences.keys().filter(|key| key.participant == *participant);
@@ -60,7 +64,11 @@ impl Witness {
         notice: &EndNotice,
     ) -> Option<&'static str> {
         let participant = ParticipantName::new(envelope.destination.as_str()).ok()?;
-        let is_noted = |saga: &SagaId| self.ends.contains_key(&(participant.clone(), *saga));
+        let runs_sagas = self.runs_sagas(&participant);
+        let is_noted = |saga: &SagaId| match runs_sagas {
+            true => self.parents_ended.contains_key(saga),
+            false => self.ends.contains_key(&(participant.clone(), *saga)),
+        };
         (!notice.sagas().iter().all(is_noted)).then_some("not all of it was noted")
     }
 }

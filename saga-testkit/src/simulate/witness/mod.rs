@@ -36,6 +36,8 @@ pub(super) struct Witness {
     forgotten: BTreeSet<FenceKey>,
     /// When a participant last noted the end of a saga, by its own clock.
     ends: BTreeMap<(ParticipantName, SagaId), Timestamp>,
+    /// When the store last noted the end of a saga that has run others.
+    parents_ended: BTreeMap<SagaId, Timestamp>,
     /// Sagas that have left the store.
     retired: BTreeSet<SagaId>,
     /// Those of them that were begun once more, only to say that they are not there: what they run as may not be done.
@@ -106,6 +108,7 @@ impl Witness {
             fences: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             ends: BTreeMap::new(),
+            parents_ended: BTreeMap::new(),
             retired: BTreeSet::new(),
             tombstones: BTreeSet::new(),
             unreleased: BTreeSet::new(),

@@ -17,6 +17,7 @@ macro_rules! retire_suite {
                 an_archived_saga_is_shown_and_nothing_else
                 a_business_key_outlives_its_saga
                 only_what_has_ended_for_long_enough_is_retired
+                what_ran_as_a_step_stays_until_long_after_the_notice_of_its_parents_end
                 the_longest_ended_is_retired_first
                 every_participant_is_told_of_its_sagas
                 a_definition_without_participants_on_record_keeps_its_sagas

@@ -10,11 +10,11 @@ use saga_core::id::{ParticipantName, SagaId};
 use saga_core::message::EndNotice;
 use saga_core::port::{
     Change, Commit, CommitError, Committed, HeldId, HeldReply, History, IdSource, Outbox, RandomIds, Retire,
-    Retiring, SagaFilter, Start, Status, Store,
+    Retiring, SagaFilter, Status, Store,
 };
 
 use super::Harness;
-use crate::suite::samples::{LONG, arm, definition, entry, envelope, key, keyed, next, start, step};
+use crate::suite::samples::{LONG, arm, child, definition, entry, envelope, key, keyed, next, start};
 use crate::suite::{Skipped, eventually};
 
 /// An archived saga is shown as it was, and found in no other way; a reply that was held for it is gone.
@@ -91,13 +91,6 @@ pub async fn only_what_has_ended_for_long_enough_is_retired<H: Harness<Store: Re
     let unended = [Status::Compensating, Status::Parked, Status::Provisional, Status::Running];
     assert_eq!(left, unended, "those that have not");
 
-    let Change::Start(start) = ended(&definition, Status::Completed).change else { unreachable!() };
-    let parent = Some((RandomIds.saga(), step("deliver")));
-    let change = Change::Start(Start { parent, ..start });
-    let child = Commit { change, ..ended(&definition, Status::Compensated) };
-    store_all(&store, from_ref(&child)).await;
-    assert_eq!(store.retire(NOW).await.expect("retiring"), 0, "its command may come again");
-
     let waiting = ended(&definition, Status::Completed);
     store_all(&store, from_ref(&waiting)).await;
     let short = Retiring { ended_for: Duration::from_millis(20), ..NOW };
@@ -105,6 +98,35 @@ pub async fn only_what_has_ended_for_long_enough_is_retired<H: Harness<Store: Re
         (store.retire(short).await.expect("retiring") == 1).then_some(())
     })
     .await;
+    Ok(())
+}
+
+/// Until then a late copy of the command that began it may come, and would begin it again. One that was taken back before it
+/// began waits for no notice.
+pub async fn what_ran_as_a_step_stays_until_long_after_the_notice_of_its_parents_end<
+    H: Harness<Store: Retire>,
+>(
+    harness: &H,
+) -> Result<(), Skipped> {
+    let (store, definition) = noted(harness, &["inventory"]).await;
+    let parent = RandomIds.saga();
+    let begun = child(&definition, parent, "deliver");
+    let last = Commit { status: Status::Compensated, ..next(begun.id, 1) };
+    store_all(&store, from_ref(&begun)).await;
+    store_all(&store, from_ref(&last)).await;
+    assert_eq!(store.retire(NOW).await.expect("retiring"), 0, "nothing without a notice");
+    store.note_ended(&[RandomIds.saga()]).await.expect("noting another's end");
+    assert_eq!(store.retire(NOW).await.expect("retiring"), 0, "nothing by another's notice");
+    store.note_ended(&[parent]).await.expect("noting an end");
+    let early = store.retire(Retiring { horizon: LONG, ..NOW }).await.expect("retiring");
+    assert_eq!(early, 0, "nothing by a notice that is too young");
+    assert_eq!(store.retire(NOW).await.expect("retiring"), 1, "once nothing can begin it");
+
+    let never_began = Commit { status: Status::Compensated, ..child(&definition, parent, "deliver") };
+    store_all(&store, from_ref(&never_began)).await;
+    let early = store.retire(Retiring { horizon: LONG, ..NOW }).await.expect("retiring");
+    assert_eq!(early, 0, "one that never began, as long as an older command may come");
+    assert_eq!(store.retire(NOW).await.expect("retiring"), 1, "one that never began needs no notice");
     Ok(())
 }
 
@@ -235,4 +257,5 @@ fn sorted(mut sagas: Vec<SagaId>) -> Vec<SagaId> {
 }
 
 /// Whatever has ended, into the archive.
-const NOW: Retiring = Retiring { ended_for: Duration::ZERO, archive: true, limit: 100 };
+const NOW: Retiring =
+    Retiring { ended_for: Duration::ZERO, archive: true, horizon: Duration::ZERO, limit: 100 };
