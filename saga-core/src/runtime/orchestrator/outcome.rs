@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::definition::Saga;
 use crate::id::SagaId;
-use crate::machine::{Cause, Instance, State, Status};
+use crate::machine::{Cause, Instance, State, StateError, Status};
 use crate::message::{Payload, PayloadError};
 use crate::port::{History, Store, Stored};
 use crate::runtime::lifecycle::Stopping;
@@ -72,7 +72,28 @@ pub(super) struct Waiting(Arc<Mutex<Waiters>>);
 struct Waiters {
     /// Whether nobody will be told any more.
     is_over: bool,
-    by_saga: BTreeMap<SagaId, Vec<oneshot::Sender<Instance>>>,
+    by_saga: BTreeMap<SagaId, Awaited>,
+    /// The last saga that was looked for, so that each has its turn however many are awaited.
+    looked_for: Option<SagaId>,
+}
+
+/// A saga that somebody waits for.
+#[derive(Default)]
+struct Awaited {
+    senders: Vec<oneshot::Sender<Told>>,
+    /// Whether the store had it once. Before that it may be started in a transaction that has yet to commit.
+    was_there: bool,
+}
+
+/// What those who wait are told.
+#[derive(Clone)]
+pub(super) enum Told {
+    /// The saga needs no more waiting for.
+    Ended(Box<Instance>),
+    /// It is parked, or has ended, and this build cannot read it.
+    Unreadable(StateError),
+    /// It was deleted, and not archived.
+    Gone,
 }
 
 impl Waiting {
@@ -82,7 +103,7 @@ impl Waiting {
 
     /// Ends all waiting without an answer, because the orchestrator has stopped.
     pub(super) fn end(&self) {
-        *self.lock() = Waiters { is_over: true, by_saga: BTreeMap::new() };
+        *self.lock() = Waiters { is_over: true, ..Waiters::default() };
     }
 
     /// Whoever waits for this saga, if it needs no more waiting for.
@@ -90,30 +111,63 @@ impl Waiting {
         if matches!(instance.state, State::Running(_) | State::Compensating(_) | State::Provisional(_)) {
             return;
         }
-        for waiting in self.lock().by_saga.remove(&instance.id).unwrap_or_default() {
+        self.say(instance.id, || Told::Ended(Box::new(instance.clone())));
+    }
+
+    fn say(&self, saga: SagaId, told: impl Fn() -> Told) {
+        for waiting in self.lock().by_saga.remove(&saga).unwrap_or_default().senders {
             // Nobody waits any more; the saga's end is in the store.
-            let _ = waiting.send(instance.clone());
+            let _ = waiting.send(told());
         }
     }
 
     /// Begins to wait for a saga. The sender is dropped without an answer when the orchestrator stops.
-    pub(super) fn wait_for(&self, saga: SagaId) -> oneshot::Receiver<Instance> {
+    pub(super) fn wait_for(&self, saga: SagaId) -> oneshot::Receiver<Told> {
         let (sender, receiver) = oneshot::channel();
         let mut waiters = self.lock();
         if !waiters.is_over {
-            waiters.by_saga.entry(saga).or_default().push(sender);
+            waiters.by_saga.entry(saga).or_default().senders.push(sender);
         }
         receiver
     }
 
-    /// The sagas that somebody waits for, a bounded number of them.
+    /// The sagas that somebody waits for; of many a bounded number, others each time.
     fn waited_for(&self) -> Vec<SagaId> {
-        let waiting = &mut self.lock().by_saga;
-        waiting.retain(|_, senders| {
-            senders.retain(|sender| !sender.is_closed());
-            !senders.is_empty()
+        let waiters = &mut *self.lock();
+        waiters.by_saga.retain(|_, awaited| {
+            awaited.senders.retain(|sender| !sender.is_closed());
+            !awaited.senders.is_empty()
         });
-        waiting.keys().copied().take(POLLED_MAX).collect()
+        let sagas = || waiters.by_saga.keys().copied();
+        let behind = sagas().filter(|saga| waiters.looked_for.is_none_or(|last| *saga > last));
+        let before = sagas().filter(|saga| waiters.looked_for.is_some_and(|last| *saga <= last));
+        let sagas: Vec<SagaId> = behind.chain(before).take(POLLED_MAX).collect();
+        waiters.looked_for = sagas.last().copied();
+        sagas
+    }
+
+    /// What the store has of a saga.
+    fn found(&self, stored: Stored) {
+        let (saga, status) = (stored.id, stored.status);
+        if let Some(awaited) = self.lock().by_saga.get_mut(&saga) {
+            awaited.was_there = true;
+        }
+        match Instance::decode(stored) {
+            Ok(instance) => self.tell(&instance),
+            Err(error) if status.is_terminal() || status == Status::Parked => {
+                self.say(saga, || Told::Unreadable(error.clone()));
+            }
+            // It is parked by whoever decides its next event.
+            Err(_) => {}
+        }
+    }
+
+    /// The store has nothing of a saga.
+    fn missing(&self, saga: SagaId) {
+        let was_there = self.lock().by_saga.get(&saga).is_some_and(|awaited| awaited.was_there);
+        if was_there {
+            self.say(saga, || Told::Gone);
+        }
     }
 }
 
@@ -127,19 +181,16 @@ pub(super) async fn poll(waiting: Waiting, store: Arc<impl Store + History>, mut
         // If the store is away, the next round looks again.
         let Ok(loaded) = store.load(&sagas).await else { continue };
         let found: BTreeSet<SagaId> = loaded.sagas.iter().map(|stored| stored.id).collect();
-        let mut stored = loaded.sagas;
+        loaded.sagas.into_iter().for_each(|stored| waiting.found(stored));
         for saga in sagas.into_iter().filter(|saga| !found.contains(saga)) {
-            // It has just begun, or was archived before anybody looked.
-            stored.extend(store.show(saga).await.ok().flatten().map(|archived| archived.stored));
-        }
-        for instance in stored.into_iter().filter_map(ended) {
-            waiting.tell(&instance);
+            // It has yet to begin, or has left the store before anybody looked.
+            match store.show(saga).await {
+                Ok(Some(archived)) => waiting.found(archived.stored),
+                Ok(None) => waiting.missing(saga),
+                Err(_) => {}
+            }
         }
     }
-}
-
-fn ended(stored: Stored) -> Option<Instance> {
-    Instance::decode(stored).ok()
 }
 
 /// A saga that this process moves itself is told at once; this is for those that another process ends.

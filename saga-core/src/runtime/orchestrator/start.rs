@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::admission::Pass;
 use super::arrival::{Arrival, Begin, StartArrival, Started};
-use super::outcome::{SagaOutcome, SagaView};
+use super::outcome::{SagaOutcome, SagaView, Told};
 use super::{Busy, Inner, Orchestrator, fold};
 use crate::definition::{Plan, Saga, ScriptError};
 use crate::id::{BusinessKey, Direction, MessageId, SagaId};
@@ -228,7 +228,7 @@ pub struct SagaHandle<S, T> {
     id: SagaId,
     existing: bool,
     /// The wait that began before the saga did, so that its end cannot be missed and nobody has to look.
-    early: Mutex<Option<oneshot::Receiver<Instance>>>,
+    early: Mutex<Option<oneshot::Receiver<Told>>>,
     pub(super) inner: Arc<Inner<S>>,
     saga: PhantomData<fn() -> T>,
 }
@@ -268,9 +268,12 @@ impl<S: Store + History, T: Saga> SagaHandle<S, T> {
         }
     }
 
-    async fn wait(&self, waiting: oneshot::Receiver<Instance>) -> Result<SagaOutcome<T>, OutcomeError> {
-        let instance = waiting.await.map_err(|_| OutcomeError::Stopping)?;
-        SagaOutcome::of(&instance)?.ok_or(OutcomeError::Stopping)
+    async fn wait(&self, waiting: oneshot::Receiver<Told>) -> Result<SagaOutcome<T>, OutcomeError> {
+        match waiting.await.map_err(|_| OutcomeError::Stopping)? {
+            Told::Ended(instance) => SagaOutcome::of(&instance)?.ok_or(OutcomeError::Stopping),
+            Told::Unreadable(error) => Err(error.into()),
+            Told::Gone => Err(OutcomeError::NotFound(self.id)),
+        }
     }
 
     /// How the saga stands now, with its data.
