@@ -105,6 +105,22 @@ async fn a_saga_moves_with_its_timers_though_nobody_answers() {
     assert!(asked_again.summary.version > moved.summary.version, "its timers go on");
 }
 
+/// Another process has registered another second version, and was rolled back.
+#[tokio::test(start_paused = true)]
+async fn a_saga_stays_with_its_version_if_another_process_has_replaced_the_newer_one() {
+    let (world, saga) = World::with_a_saga_that_pays().await;
+    let newer = upgrading(saga_of_two(2));
+    let new = world.orchestrator(std::slice::from_ref(&newer)).await;
+    let other = saga_of_two(2).then::<ShipOrder>().build().unwrap();
+    assert_ne!(newer.plan().reference(), other.plan().reference());
+    world.orchestrator(&[other]).await.stop(Duration::from_secs(5)).await;
+    let _payment = world.start_payment().await;
+    let saga: SagaHandle<_, PlaceOrder> = new.handle(saga);
+    assert!(matches!(saga.outcome().await.unwrap(), SagaOutcome::Completed(_)));
+    let shown = new.show(saga.id()).await.unwrap().unwrap();
+    assert_eq!(shown.summary.definition, *place_order().plan().reference());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_data_of_a_saga_that_moves_can_be_made_anew() {
     let (world, saga) = World::with_a_saga_that_pays().await;

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::commit_arguments::{bind_commits, bind_lost, expected_version, start};
+use crate::commit_arguments::{bind_commits, bind_lost, expected_version, key, needed_definition, start};
 use crate::database::Database;
 use crate::error::{Failure, without_effect};
 use crate::pool::Statement;
@@ -27,6 +27,8 @@ pub(crate) struct Call<'a> {
     /// Names the call in the journal, so that a commit whose answer was lost is recognised.
     id: Uuid,
     lease: Duration,
+    /// How long a start waits for a business key that an open transaction holds; as long as it takes, if nothing is said.
+    key_wait: Option<&'static str>,
 }
 
 /// A commit and its place in the batch.
@@ -49,10 +51,16 @@ struct Reason {
 impl<'a> Call<'a> {
     pub(crate) fn new(database: &'a Database, lease: Duration) -> Self {
         let id = database.fresh_id();
-        Call { database, id, lease }
+        Call { database, id, lease, key_wait: None }
     }
 
-    /// Stores a batch in one transaction. A value that Postgres refuses splits the batch until it is alone.
+    /// Waits for no business key that a transaction holds which somebody forgot to end.
+    pub(crate) fn impatient(self) -> Self {
+        Call { key_wait: Some(KEY_WAIT), ..self }
+    }
+
+    /// Stores a batch in one transaction. A value that Postgres refuses splits the batch until it is alone. A start whose
+    /// business key is held by a transaction that is open is not waited for longer than [`KEY_WAIT`], and by nobody else.
     pub(crate) async fn store(&self, batch: &[Commit]) -> Vec<Outcome> {
         let (mut outcomes, sound) = self.refuse_unsound(batch);
         let mut waiting = vec![sound];
@@ -64,6 +72,12 @@ impl<'a> Call<'a> {
                     waiting.extend([second_half, parts]);
                 }
                 Err(Failure::Data(why)) => settle(&mut outcomes, &parts, [Err(CommitError::Rejected(why))]),
+                Err(Failure::Blocked(_)) if parts.len() > 1 && parts.iter().any(has_key) => {
+                    let (keyed, free): (Vec<_>, Vec<_>) = parts.into_iter().partition(has_key);
+                    waiting.extend(keyed.into_iter().map(|part| vec![part]));
+                    waiting.push(free);
+                }
+                Err(failure @ Failure::Blocked(_)) => fail(&mut outcomes, &parts, &failure),
                 Err(failure) => {
                     fail(&mut outcomes, &parts, &failure);
                     let untried: Vec<_> = waiting.drain(..).flatten().collect();
@@ -161,9 +175,11 @@ impl<'a> Call<'a> {
         match answer {
             Ok(rows) => self.outcomes(commits, &rows, in_doubt).await,
             Err(Failure::Data(why)) => Err(Failure::Data(why)),
-            Err(Failure::Unavailable(why) | Failure::Collision(why) | Failure::Permanent(why))
-                if in_doubt =>
-            {
+            Err(Failure::Unavailable(why) | Failure::Collision(why) | Failure::Blocked(why)) if in_doubt => {
+                count_resolved("unknown");
+                Err(Failure::Lost(why))
+            }
+            Err(Failure::Permanent(why)) if in_doubt => {
                 count_resolved("unknown");
                 Err(Failure::Lost(why))
             }
@@ -179,8 +195,9 @@ impl<'a> Call<'a> {
         in_doubt: bool,
     ) -> Result<Vec<Outcome>, Failure> {
         let stored = rows.iter().map(|row| read_saga(row, "saga")).collect::<Result<HashSet<_>, _>>()?;
-        let is_unclear =
-            |commit: &&Commit| !stored.contains(&commit.id) && (in_doubt || start(commit).is_some());
+        let is_unclear = |commit: &&Commit| {
+            !stored.contains(&commit.id) && (in_doubt || needed_definition(commit).is_some())
+        };
         let unclear: Vec<&Commit> = commits.iter().copied().filter(is_unclear).collect();
         let reasons = self.ask(&unclear).await;
         if in_doubt {
@@ -204,7 +221,8 @@ impl<'a> Call<'a> {
 
     fn statement(&self, commits: &[&Commit]) -> Statement {
         let statement = self.database.statement(COMMIT).bind(self.id).bind(&self.database.writer);
-        bind_commits(statement, self.lease, commits)
+        let key_wait = self.key_wait.filter(|_| commits.iter().any(|commit| key(commit).is_some()));
+        bind_commits(statement, self.lease, commits).bind(key_wait)
     }
 
     fn question(&self, commits: &[&Commit]) -> Statement {
@@ -228,16 +246,20 @@ fn reasons(rows: &[PgRow]) -> Result<HashMap<SagaId, Reason>, Failure> {
 
 /// The outcome of a commit that the statement did not store; a move that nobody asked about lost its race.
 fn explain(reason: Option<&Reason>, commit: &Commit) -> Outcome {
-    match (reason, start(commit)) {
+    match (reason, needed_definition(commit)) {
         (Some(Reason { ours: true, .. }), _) => Ok(Committed::Stored),
         (Some(Reason { holder: Some((holder, true)), .. }), _) => Ok(Committed::Existing(*holder)),
         (Some(Reason { holder: Some((holder, false)), .. }), _) => Err(CommitError::KeyTaken(*holder)),
-        (Some(Reason { known: false, .. }), Some(start)) => Err(CommitError::Rejected(format!(
-            "{} is not registered, or with another fingerprint",
-            start.definition
-        ))),
+        (Some(Reason { known: false, .. }), Some(definition)) => {
+            let why = format!("{definition} is not registered, or with another fingerprint");
+            Err(CommitError::Rejected(why))
+        }
         (Some(_), _) | (None, _) => Err(CommitError::Conflict),
     }
+}
+
+fn has_key(part: &Part<'_>) -> bool {
+    key(part.commit).is_some()
 }
 
 fn settle(outcomes: &mut [Option<Outcome>], parts: &[Part<'_>], written: impl IntoIterator<Item = Outcome>) {
@@ -273,6 +295,10 @@ fn resolution(reasons: &Result<HashMap<SagaId, Reason>, Failure>) -> &'static st
 fn count_resolved(resolved: &'static str) {
     counter!("saga_ambiguous_commits_total", "resolved" => resolved).increment(1);
 }
+
+/// Many times what a transaction with a start takes that somebody ends, and little beside the pauses of a retry: a batch
+/// waits for no longer, and a start that is not stored is tried again.
+const KEY_WAIT: &str = "250ms";
 
 /// How often a batch is written before its caller hears of it. A second deadlock of the same batch is rare, since
 /// rows are locked in order, and a server that went away is better waited for by the caller, who backs off.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use saga_core::definition::DefinitionRef;
 use saga_core::id::{Direction, SagaId, StepName, Version};
 use saga_core::port::{Change, Commit, JournalEntry, OutboxRow, Start, TimerChange};
 use sqlx::postgres::PgBindIterExt;
@@ -26,6 +27,15 @@ pub(crate) fn start(commit: &Commit) -> Option<&Start> {
     }
 }
 
+/// The definition that must be registered for the commit to be stored.
+pub(crate) fn needed_definition(commit: &Commit) -> Option<&DefinitionRef> {
+    match &commit.change {
+        Change::Start(start) => Some(&start.definition),
+        Change::Upgrade { definition, .. } => Some(definition),
+        Change::Move { .. } => None,
+    }
+}
+
 /// Binds `$3..` of [`COMMIT`](crate::table::commit::COMMIT).
 pub(crate) fn bind_commits(statement: Statement, lease: Duration, commits: &[&Commit]) -> Statement {
     let statement = bind_sagas(statement.bind(micros(lease)), commits);
@@ -40,14 +50,14 @@ pub(crate) fn bind_commits(statement: Statement, lease: Duration, commits: &[&Co
 /// Binds `$2..` of [`WHY_NOT_STORED`](crate::table::commit::WHY_NOT_STORED).
 pub(crate) fn bind_lost(statement: Statement, commits: &[&Commit]) -> Statement {
     let of_start = || commits.iter().map(|commit| start(commit));
-    let definitions = || of_start().map(|start| start.map(|start| &start.definition));
+    let definitions = || commits.iter().map(|commit| needed_definition(commit));
     statement
         .bind(commits.iter().map(|commit| commit.id.as_uuid()).bind_iter())
         .bind(commits.iter().map(|commit| column(expected_version(commit) + 1)).bind_iter())
         .bind(definitions().map(|known| known.map(|known| known.name.as_str())).bind_iter())
         .bind(definitions().map(|known| known.map(|known| i64::from(known.version))).bind_iter())
         .bind(definitions().map(|known| known.map(|known| known.fingerprint.as_uuid())).bind_iter())
-        .bind(of_start().map(|start| start.and_then(key)).bind_iter())
+        .bind(of_start().map(|start| start.and_then(key_of)).bind_iter())
         .bind(of_start().map(|start| start.map(|start| start.input)).bind_iter())
 }
 
@@ -70,7 +80,7 @@ fn bind_starts(statement: Statement, commits: &[&Commit]) -> Statement {
         .bind(starts().map(|(_, start)| start.definition.name.as_str()).bind_iter())
         .bind(starts().map(|(_, start)| i64::from(start.definition.version)).bind_iter())
         .bind(starts().map(|(_, start)| start.definition.fingerprint.as_uuid()).bind_iter())
-        .bind(starts().map(|(_, start)| key(start)).bind_iter())
+        .bind(starts().map(|(_, start)| key_of(start)).bind_iter())
         .bind(starts().map(|(_, start)| start.input).bind_iter())
 }
 
@@ -175,7 +185,12 @@ fn of_sagas<'a, T: 'a>(
     commits.iter().flat_map(move |commit| list(commit).iter().map(|item| (commit.id, item)))
 }
 
-fn key(start: &Start) -> Option<&str> {
+/// The business key that a commit starts a saga under.
+pub(crate) fn key(commit: &Commit) -> Option<&str> {
+    start(commit).and_then(key_of)
+}
+
+fn key_of(start: &Start) -> Option<&str> {
     start.key.as_ref().map(|key| key.as_str())
 }
 

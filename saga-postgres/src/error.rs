@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     Unavailable(String),
     /// Nothing happened, and only because of what others did at the same time: a deadlock, a serialization failure.
     Collision(String),
+    /// Nothing happened: another transaction that is open holds what was waited for.
+    Blocked(String),
     /// The answer was lost, so it may have happened or not.
     Lost(String),
     /// Nothing happened, because of a value: one that breaks a constraint, or that its column cannot hold.
@@ -21,7 +23,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether the connection that it happened on may be used again.
     pub(crate) fn spares_connection(&self) -> bool {
-        matches!(self, Failure::Collision(_) | Failure::Data(_))
+        matches!(self, Failure::Collision(_) | Failure::Blocked(_) | Failure::Data(_))
     }
 }
 
@@ -43,7 +45,9 @@ impl From<sqlx::Error> for Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unavailable(why) | Failure::Collision(why) => StoreError::Unavailable(why),
+            Failure::Unavailable(why) | Failure::Collision(why) | Failure::Blocked(why) => {
+                StoreError::Unavailable(why)
+            }
             Failure::Lost(why) => StoreError::Ambiguous(why),
             Failure::Data(why) | Failure::Permanent(why) => StoreError::Rejected(why),
         }
@@ -63,9 +67,10 @@ pub(crate) fn of_connecting(error: sqlx::Error) -> Failure {
     match Failure::from(error) {
         // Class 28 and 3D, and a configuration that makes no sense.
         Failure::Permanent(why) => Failure::Permanent(why),
-        Failure::Unavailable(why) | Failure::Collision(why) | Failure::Lost(why) | Failure::Data(why) => {
+        Failure::Unavailable(why) | Failure::Collision(why) | Failure::Blocked(why) => {
             Failure::Unavailable(why)
         }
+        Failure::Lost(why) | Failure::Data(why) => Failure::Unavailable(why),
     }
 }
 
@@ -87,7 +92,7 @@ fn of_sqlstate(code: &str, why: String) -> Failure {
         "25006" => Failure::Unavailable(why),    // read-only transaction: the server became a standby
         "25P02" => Failure::Permanent(why),      // a statement failed before this one, and nobody rolled back
         "54000" => Failure::Data(why),           // program limit exceeded: an index row or an array too large
-        "55P03" => Failure::Unavailable(why),    // lock not available
+        "55P03" => Failure::Blocked(why),        // lock not available
         _ => match code.get(..2) {
             Some("22" | "23") => Failure::Data(why), // data exception, integrity constraint violation
             Some("40") => Failure::Collision(why),   // transaction rollback
@@ -128,7 +133,8 @@ mod tests {
         for collision in ["40001", "40P01"] {
             assert_eq!(kind(collision), Failure::Collision(none()), "{collision}");
         }
-        for unavailable in ["08006", "25006", "53300", "55P03", "57014", "57P03", "58030"] {
+        assert_eq!(kind("55P03"), Failure::Blocked(none()));
+        for unavailable in ["08006", "25006", "53300", "57014", "57P03", "58030"] {
             assert_eq!(kind(unavailable), Failure::Unavailable(none()), "{unavailable}");
         }
         for lost in ["08007", "40003"] {

@@ -187,10 +187,32 @@ async fn a_batch_takes_its_keys_in_their_order() {
         free.rollback().await.unwrap();
         tx.rollback().await.unwrap();
     };
-    let (outcomes, ()) = tokio::join!(store.commit(&batch, LEASE), look);
-    for outcome in outcomes {
-        assert!(matches!(outcome, Ok(Committed::Stored)), "{outcome:?}");
+    tokio::join!(store.commit(&batch, LEASE), look);
+    for outcome in store.commit(&batch, LEASE).await {
+        assert!(matches!(outcome, Ok(Committed::Stored | Committed::Existing(_))), "{outcome:?}");
     }
+}
+
+/// Somebody has started a saga in a transaction, and hangs. Whoever starts it again has to wait, and nobody else.
+#[tokio::test]
+async fn a_key_that_an_open_transaction_holds_keeps_no_other_saga_from_moving() {
+    let Some(database) = database().await else { return };
+    let store = database.store().await;
+    let running = start(saga());
+    store_all(&store, std::slice::from_ref(&running)).await;
+    let mut hanging = database.connection().await;
+    let mut tx = hanging.begin().await.unwrap();
+    store.start_in(&mut tx, &start_with_key(saga(), "held", 1)).await.unwrap();
+
+    let again = start_with_key(saga(), "held", 1);
+    let batch = [again.clone(), start_with_key(saga(), "free", 1), start(saga()), advance(running.id, 1)];
+    let outcomes = tokio::time::timeout(Duration::from_secs(10), store.commit(&batch, LEASE)).await.unwrap();
+    let [held, others @ ..] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(matches!(held, Err(error) if error.is_temporary()), "{held:?}");
+    assert!(others.iter().all(|outcome| matches!(outcome, Ok(Committed::Stored))), "{others:?}");
+
+    tx.rollback().await.unwrap();
+    store_all(&store, &[again]).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 /// - `$30..$34` timers to arm: saga, step, direction, attempt, after; `$35..$36` timers to drop: saga, step
 /// - `$37..$38` the saga that each start is a step of, and that step; nulls for most
 /// - `$39..$42` the sagas that move to another definition: id, its name, version and fingerprint
+/// - `$43` how long to wait for a business key that an open transaction holds; null for as long as it takes
 ///
 /// Rows are locked in the order of their ids (`locked`), and keys inserted in theirs (`keyed`), so that two batches
 /// wait for each other instead of deadlocking. The lock on `definition` keeps a fingerprint from being replaced
@@ -59,7 +60,11 @@ WITH change AS (
     JOIN known USING (name, version, fingerprint)
 ), keyed AS (
     INSERT INTO saga.business_key (name, key, saga, input)
-    SELECT name, key, id, input FROM start WHERE key IS NOT NULL ORDER BY key, name
+    SELECT name, key, id, input
+    FROM start
+    WHERE key IS NOT NULL
+        AND set_config('lock_timeout', coalesce($43, current_setting('lock_timeout')), true) IS NOT NULL
+    ORDER BY key, name
     ON CONFLICT DO NOTHING
     RETURNING saga
 ), started AS (
@@ -114,8 +119,8 @@ SELECT saga FROM stored
 
 /// Says of commits that were not stored what stood in their way.
 ///
-/// `$1` the call, `$2..$8` the commits: id, version of the first journal entry, and for starts the definition's name,
-/// version and fingerprint, business key, input. `ours` says that an earlier attempt of the same call stored it.
+/// `$1` the call, `$2..$8` the commits: id, version of the first journal entry, the name, version and fingerprint of the
+/// definition that a start or an upgrade needs, and for starts business key and input. `ours` says that an earlier attempt of the same call stored it.
 pub(crate) const WHY_NOT_STORED: &str = "
 SELECT lost.id,
     EXISTS (

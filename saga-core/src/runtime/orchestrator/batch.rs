@@ -8,6 +8,7 @@ use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+use super::again::Again;
 use super::arrival::{Arrival, EventArrival, Source, StartArrival, Started, Verdict};
 use super::child;
 use super::feed::BATCH_MAX;
@@ -20,7 +21,7 @@ use crate::id::{Destination, SagaId};
 use crate::machine::{Instance, Status, Stored};
 use crate::message::Fault;
 use crate::policy::{Backoff, Timestamp};
-use crate::port::{Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, StoreError};
+use crate::port::{Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, StoreError};
 use crate::runtime::lifecycle::Stopping;
 use crate::runtime::relay::{self, RelayHandle};
 
@@ -43,41 +44,53 @@ impl Batcher {
     /// Works until the orchestrator stops; then finishes what has arrived.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Arrival>) {
         let mut batch = Vec::new();
-        let mut failures = 0;
-        while self.gather(&mut inbox, &mut batch).await {
-            batch = self.work(std::mem::take(&mut batch), &mut failures).await;
+        let mut again = Again::default();
+        while let Some(tries_again) = self.gather(&mut inbox, &mut batch, &mut again).await {
+            let failed = self.work(std::mem::take(&mut batch)).await;
+            again.add(failed, tries_again, |failures| self.stopping.delay(TRY_AGAIN, failures));
         }
         inbox.close();
+        batch.append(&mut again.arrivals);
         while let Ok(arrival) = inbox.try_recv() {
             batch.push(arrival);
         }
-        for arrival in self.work(batch, &mut failures).await {
+        for arrival in self.work(batch).await {
             give_back(arrival).await;
         }
     }
 
-    /// Takes what has arrived, and never waits for more. False once the orchestrator is to stop.
-    async fn gather(&mut self, inbox: &mut mpsc::Receiver<Arrival>, batch: &mut Vec<Arrival>) -> bool {
+    /// Takes what has arrived, and never waits for more; and what is to be tried again, once its time has come. Says
+    /// whether that is in it. Nothing once the orchestrator is to stop.
+    async fn gather(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Arrival>,
+        batch: &mut Vec<Arrival>,
+        again: &mut Again,
+    ) -> Option<bool> {
         if self.stopping.is_stopping() {
-            return false;
+            return None;
         }
-        if batch.is_empty() {
-            return tokio::select! {
-                biased;
-                () = self.stopping.stopped() => false,
-                taken = inbox.recv_many(batch, BATCH_MAX) => taken > 0,
-            };
+        let (due, tries, is_full) =
+            (again.due, !again.arrivals.is_empty(), again.arrivals.len() >= BATCH_MAX);
+        let is_due = tokio::select! {
+            biased;
+            () = self.stopping.stopped() => return None,
+            () = tokio::time::sleep_until(due), if tries => true,
+            taken = inbox.recv_many(batch, BATCH_MAX), if !is_full => if taken > 0 { false } else { return None },
+        };
+        if is_due {
+            batch.append(&mut again.arrivals);
         }
         while batch.len() < BATCH_MAX
             && let Ok(arrival) = inbox.try_recv()
         {
             batch.push(arrival);
         }
-        true
+        Some(is_due)
     }
 
     /// Carries out one batch. Returns what is to be tried again.
-    async fn work(&mut self, arrivals: Vec<Arrival>, failures: &mut u32) -> Vec<Arrival> {
+    async fn work(&mut self, arrivals: Vec<Arrival>) -> Vec<Arrival> {
         histogram!("saga_batch_arrivals").record(arrivals.len() as f64);
         let (events, starts) = by_saga(arrivals);
         let ids: Vec<SagaId> = events.keys().copied().collect();
@@ -85,22 +98,11 @@ impl Batcher {
             Ok(loaded) => loaded,
             Err(error) => {
                 warn!(%error, "failed to load sagas, trying again");
-                self.pause(failures).await;
                 return again(events.into_values().flatten(), starts);
             }
         };
         let work = self.decide(events, starts, loaded.now, loaded.sagas);
-        let retried = self.store(work, loaded.now).await;
-        match retried.is_empty() {
-            true => *failures = 0,
-            false => self.pause(failures).await,
-        }
-        retried
-    }
-
-    async fn pause(&mut self, failures: &mut u32) {
-        *failures = failures.saturating_add(1);
-        self.stopping.pause(self.stopping.delay(TRY_AGAIN, *failures)).await;
+        self.store(work, loaded.now).await
     }
 
     fn decide(
@@ -156,8 +158,15 @@ impl Batcher {
                     }
                     self.committed(concern, committed, &mut dropped).await;
                 }
-                (Err(CommitError::Rejected(why)), Concern::Events { before, arrivals, .. }) => {
-                    rejected.push((before, arrivals, why));
+                (Err(CommitError::Rejected(why)), Concern::Events { before, arrivals, after }) => {
+                    match commit.change {
+                        Change::Upgrade { definition, .. } => {
+                            self.registry.leave_out(&definition);
+                            let concern = Concern::Events { before, after, arrivals };
+                            retried.extend(failed(CommitError::Rejected(why), concern));
+                        }
+                        Change::Start(_) | Change::Move { .. } => rejected.push((before, arrivals, why)),
+                    }
                 }
                 (Err(CommitError::Rejected(why)), Concern::Child { arrival, .. }) => {
                     let verdict = rejected_child(&*self.ids, &arrival, &why);

@@ -1,6 +1,7 @@
 //! The orchestrator: takes replies, timers, starts and operators' verbs in batches, asks the machine, and commits.
 
 mod admission;
+mod again;
 mod arrival;
 mod batch;
 mod builder;

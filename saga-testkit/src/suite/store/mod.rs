@@ -43,6 +43,7 @@ macro_rules! store_suite {
                 a_timer_is_due_when_its_time_has_come
                 a_step_has_one_timer
                 an_upgraded_saga_takes_its_timers_with_it
+                an_upgrade_to_what_is_not_registered_is_refused
                 a_timer_is_left_to_who_took_it
                 a_timer_that_nobody_took_is_put_off_once
                 timers_of_unknown_definitions_are_left_alone

@@ -71,6 +71,23 @@ pub async fn an_upgraded_saga_takes_its_timers_with_it<H: Harness>(harness: &H) 
     Ok(())
 }
 
+/// Another process may have put another definition in its place. Nothing is moved then, and it is said that trying again is
+/// no use.
+pub async fn an_upgrade_to_what_is_not_registered_is_refused<H: Harness>(harness: &H) -> Result<(), Skipped> {
+    let client = Client::new(harness).await;
+    let newer = definition("place-order-2", 7);
+    client.register(&newer).await;
+    let started = start(&client.definition);
+    client.store_one(&started).await;
+    client.register(&definition("place-order-2", 8)).await;
+    let change = Change::Upgrade { expected: 1, definition: newer };
+    let upgraded = Commit { change, ..next(started.id, 1) };
+    let refused = client.commit(from_ref(&upgraded)).await.remove(0);
+    assert!(matches!(refused, Err(CommitError::Rejected(_))), "it is no use to try again: {refused:?}");
+    assert_eq!(client.saga(started.id).await.version, 1, "nothing is moved");
+    Ok(())
+}
+
 /// Arming replaces a step's timer, dropping removes it, and dropping none does nothing.
 pub async fn a_step_has_one_timer<H: Harness>(harness: &H) -> Result<(), Skipped> {
     let client = Client::new(harness).await;
