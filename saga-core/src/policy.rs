@@ -146,8 +146,8 @@ pub(crate) fn deadline_mistake(deadline: Duration) -> Option<&'static str> {
 /// should not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Backoff {
-    first: Duration,
-    max: Duration,
+    pub(crate) first: Duration,
+    pub(crate) max: Duration,
 }
 
 impl Default for Backoff {
