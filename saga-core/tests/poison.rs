@@ -49,11 +49,23 @@ async fn a_process_that_has_recognised_it_does_not_run_it_again_and_the_next_one
     assert!(matches!(outcome, SagaOutcome::Completed(_)), "{outcome:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_many_deaths_that_takes_can_be_set() {
+    for (runs_max, expected) in [(0, 2), (1, 2), (3, 4)] {
+        let world = World { runs_max: Some(runs_max), ..World::start().await };
+        let deadly = world.orchestrator.start(PlaceOrder::named(DEADLY, 1, 10)).await.unwrap();
+        let (deaths, _inventory) = world.until_parked(&deadly, Duration::from_millis(100)).await;
+        assert_eq!(deaths, expected, "once uncounted, and {runs_max} times counted, but once at least");
+    }
+}
+
 struct World {
     transport: MemoryTransport,
     orchestrator: Orchestrator<MemoryStore>,
     fence: Arc<MemoryFence<u32>>,
     died: Arc<Notify>,
+    /// Five unless said otherwise.
+    runs_max: Option<u32>,
     _payment: Participating<MemoryFence<u32>>,
 }
 
@@ -70,7 +82,7 @@ impl World {
         let fence = Arc::new(MemoryFence::new(100, clock));
         let died = Arc::new(Notify::new());
         let orchestrator = orchestrator.start().await.unwrap();
-        World { transport, orchestrator, fence, died, _payment: payment }
+        World { transport, orchestrator, fence, died, runs_max: None, _payment: payment }
     }
 
     /// Another life of the inventory's process.
@@ -80,7 +92,12 @@ impl World {
             .undo::<ReserveStock, ReleaseStock>()
             .handle::<ShipOrder>();
         let transport = Arc::new(self.transport.connect());
-        participant(handlers, self.fence.clone(), transport).start().await.unwrap()
+        let participant = participant(handlers, self.fence.clone(), transport);
+        let participant = match self.runs_max {
+            Some(runs) => participant.runs_max(runs),
+            None => participant,
+        };
+        participant.start().await.unwrap()
     }
 
     /// Starts the inventory again whenever it dies, until the saga is parked. Returns how often that was, and the last
@@ -98,7 +115,8 @@ impl World {
                 outcome = saga.outcome() => {
                     let outcome = outcome.unwrap();
                     let SagaOutcome::Parked { reason } = outcome else { panic!("{outcome:?}") };
-                    assert!(reason.contains("took the whole process down 5 times"), "{reason}");
+                    let times = format!("took the whole process down {} times", self.runs_max.unwrap_or(5).max(1));
+                    assert!(reason.contains(&times), "{reason}");
                     return (deaths, inventory);
                 }
             }
