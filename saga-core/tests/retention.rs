@@ -24,6 +24,7 @@ use saga_core::port::{Clock, SagaFilter, SubscribeOptions, Transport};
 use saga_core::runtime::{
     Orchestrator, OutcomeError, Participating, Retention, SagaOutcome, StartError, participant, service,
 };
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn an_archived_saga_still_answers_for_its_key_and_tells_its_outcome() {
@@ -99,6 +100,29 @@ async fn no_horizon_is_shorter_than_a_command_is_valid() {
     assert_eq!(world.row(saga.id()).await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn sagas_leave_in_batches_with_a_pause_behind_each() {
+    for (batch, pause, left) in [(2, 30, [(0, 3), (30, 1), (60, 0)]), (0, 7, [(0, 4), (7, 3), (14, 2)])] {
+        let retention = Retention::after(MONTH).batch(batch).pause(Duration::from_secs(pause));
+        let world = World::start(retention, HORIZON).await;
+        for _ in 0..5 {
+            let saga = world.orchestrator.start(PlaceOrder::of(1, 10)).await.unwrap();
+            saga.outcome().await.unwrap();
+        }
+        world.clock.days.fetch_add(31, Relaxed);
+        world.until_left(left[0].1).await;
+        let first = Instant::now();
+        for (after, sagas) in left {
+            world.until_left(sagas).await;
+            assert_eq!(
+                first.elapsed().as_secs(),
+                after,
+                "when there were {sagas} left, of batches of {batch}"
+            );
+        }
+    }
+}
+
 /// The clock of all databases. It follows tokio's, and leaps over the days in which nothing happens.
 struct LeapingClock {
     steady: TokioClock,
@@ -153,6 +177,14 @@ impl World {
     /// How many sagas the store has beside the archive.
     async fn sagas(&self) -> usize {
         self.orchestrator.list(&SagaFilter::default(), 10).await.unwrap().len()
+    }
+
+    /// Waits until the store has no more sagas than this, which must then be as many.
+    async fn until_left(&self, sagas: usize) {
+        while self.sagas().await > sagas {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(self.sagas().await, sagas);
     }
 
     async fn row(&self, saga: SagaId) -> Option<FenceState> {
