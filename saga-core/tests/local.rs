@@ -128,6 +128,21 @@ async fn sagas_share_transactions_and_none_harms_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn so_many_sagas_share_a_transaction_as_are_allowed_to() {
+    for (allowed, most) in [(0, 1), (1, 1), (4, 4), (32, 32), (1000, 32)] {
+        let world = World::start(SLOW_ENOUGH_TO_GATHER).await;
+        let shared = world.sharing(allowed).await;
+        let orders =
+            (0..100).map(|number| Order { name: format!("order {number}"), waits: false, stamp: None });
+        for saga in join_all(orders.map(|order| shared.start(order))).await {
+            world.until_ended(&saga.unwrap()).await;
+        }
+        let sizes = world.books.sizes.lock().unwrap().clone();
+        assert_eq!(sizes.iter().max(), Some(&most), "{allowed} are allowed: {sizes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_handlers_that_share_transactions_do_not_spend_each_others_time() {
     for length in [300, 500, 900] {
         let world = World::start(Mood::Slow(Duration::from_millis(length))).await;
@@ -286,6 +301,9 @@ enum Mood {
 
 const SLOW: Mood = Mood::Slow(Duration::from_millis(30));
 
+/// A full transaction of these takes less time than one may that is shared.
+const SLOW_ENOUGH_TO_GATHER: Mood = Mood::Slow(Duration::from_millis(1));
+
 #[derive(Default)]
 struct Books {
     mood: Mood,
@@ -294,9 +312,23 @@ struct Books {
     undone: AtomicU32,
     entered: Notify,
     go: Notify,
+    /// How many handlers have run in the transaction that each worker has open.
+    open: Mutex<BTreeMap<tokio::task::Id, usize>>,
+    /// The same for each that was committed.
+    sizes: Mutex<Vec<usize>>,
 }
 
 impl Books {
+    /// Counts a handler that runs, in the transaction of the worker whose task this is.
+    fn run(&self) {
+        *self.open.lock().unwrap().entry(tokio::task::id()).or_default() += 1;
+    }
+
+    /// Counts a transaction that commits, when the first of its handlers hears of it.
+    fn committed(&self) {
+        self.sizes.lock().unwrap().extend(self.open.lock().unwrap().remove(&tokio::task::id()));
+    }
+
     fn notes(&self) -> Vec<(String, u32)> {
         self.notes.lock().unwrap().clone().into_iter().collect()
     }
@@ -313,7 +345,11 @@ struct Shared(Arc<Books>);
 impl Shared {
     fn count(&self, tx: &mut MemoryWorkTx, order: String) {
         let books = self.0.clone();
-        tx.on_commit(move || *books.notes.lock().unwrap().entry(order).or_default() += 1);
+        books.run();
+        tx.on_commit(move || {
+            books.committed();
+            *books.notes.lock().unwrap().entry(order).or_default() += 1;
+        });
     }
 }
 
