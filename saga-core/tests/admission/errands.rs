@@ -112,8 +112,11 @@ pub(crate) async fn count() {
 }
 
 pub(crate) async fn answer(transport: &MemoryTransport, saga: SagaId) {
+    answer_with(transport, saga, Answer::Done(Payload::encode(&()).unwrap())).await;
+}
+
+pub(crate) async fn answer_with(transport: &MemoryTransport, saga: SagaId, answer: Answer) {
     let step = StepName::new("fetch").unwrap();
-    let answer = Answer::Done(Payload::encode(&()).unwrap());
     let trace = TraceParent::of_message(saga, MessageId::reply(saga, &step, Direction::Do));
     let reply = ReplyMessage { saga, step, direction: Direction::Do, attempt: 1, answer, trace };
     let reply = reply.encode(Destination::new("errands.replies").unwrap());

@@ -7,10 +7,11 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use saga_core::id::BusinessKey;
 use saga_core::memory::{MemoryStore, MemoryTransport};
+use saga_core::message::{Answer, Fault};
 use saga_core::runtime::{Busy, Orchestrator, SagaLimits, StartError};
 use tokio::time::Instant;
 
-use crate::errands::{Errand, Go, busy, count, limited, waiting};
+use crate::errands::{Errand, Go, answer_with, busy, count, fetching, limited, over, waiting};
 
 #[tokio::test(start_paused = true)]
 async fn of_many_starts_at_once_so_many_succeed_as_may_be_under_way() {
@@ -24,7 +25,7 @@ async fn of_many_starts_at_once_so_many_succeed_as_may_be_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_that_has_ended_or_is_parked_makes_room() {
+async fn a_saga_that_has_ended_makes_room() {
     let orchestrator = limited(SagaLimits::default().in_flight(1)).await;
     let first = orchestrator.start(Errand(0)).await.unwrap();
     count().await;
@@ -32,6 +33,24 @@ async fn a_saga_that_has_ended_or_is_parked_makes_room() {
     first.signal(Go).await.unwrap();
     count().await;
     assert_eq!(busy(&orchestrator).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_is_parked_makes_room_until_it_is_released() {
+    let transport = MemoryTransport::default();
+    let limits = SagaLimits::default().in_flight(1);
+    let builder = over(&transport).register(&fetching::<Errand>()).limit::<Errand>(limits);
+    let orchestrator = builder.start().await.unwrap();
+    let first = orchestrator.start(Errand(0)).await.unwrap();
+    count().await;
+    assert!(busy(&orchestrator).await.is_some());
+    answer_with(&transport, first.id(), Answer::Fault(Fault::permanent("no warehouse"))).await;
+    count().await;
+    let second = orchestrator.start(Errand(1)).await.expect("the first is parked").id();
+    answer_with(&transport, second, Answer::Fault(Fault::permanent("no warehouse"))).await;
+    orchestrator.retry(first.id(), "there is one now").await.unwrap();
+    count().await;
+    assert!(busy(&orchestrator).await.is_some(), "the first is under way again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,6 +78,35 @@ async fn a_start_waits_as_long_as_it_may_and_goes_on_when_there_is_room() {
         first.signal(Go).await.unwrap();
     });
     assert!(second.is_ok() && begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_in_a_transaction_waits_inside_it_as_long_as_it_may() {
+    let wait = Duration::from_secs(5);
+    let (full, store) = over_a_store(SagaLimits::default().in_flight(1).wait(wait)).await;
+    full.start(Errand(0)).await.unwrap();
+    let (mut tx, begun) = (store.begin().await, Instant::now());
+    let refused = full.start_in(&mut tx, None, Errand(1)).await;
+    assert!(matches!(refused, Err(StartError::Busy(Busy::Sagas { .. }))));
+    assert_eq!(begun.elapsed(), wait);
+
+    let (fast, store) = over_a_store(SagaLimits::default().per_second(10).wait(wait)).await;
+    for _ in 0..10 {
+        fast.start(Errand(0)).await.unwrap();
+    }
+    // A tenth of a second makes room for one: before the next count, which in memory waits for this transaction.
+    let (mut tx, begun) = (store.begin().await, Instant::now());
+    let started = fast.start_in(&mut tx, None, Errand(1)).await.unwrap();
+    assert!((100..=150).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    tx.commit();
+    assert_eq!(started.committed().view().await.unwrap().data.0, 1);
+}
+
+async fn over_a_store(limits: SagaLimits) -> (Orchestrator<MemoryStore>, Arc<MemoryStore>) {
+    let (store, transport) = (Arc::new(MemoryStore::default()), Arc::new(MemoryTransport::default()));
+    let builder = Orchestrator::builder(store.clone(), transport, "errands.replies");
+    let builder = builder.register(&waiting::<Errand>()).limit::<Errand>(limits);
+    (builder.start().await.unwrap(), store)
 }
 
 #[tokio::test(start_paused = true)]
