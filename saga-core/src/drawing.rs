@@ -92,7 +92,8 @@ impl Drawing {
     ///
     /// What follows if a signal does not come may hang on the saga's data: the drawing asks
     /// [`at_deadline`](crate::Signal::at_deadline). It shows refusals and reasons as they were given, and nothing else
-    /// of the data.
+    /// of the data. Until when a signal is awaited is what `plan` says; a saga that was upgraded while it waited keeps
+    /// the timer that it had, which [`SagaDetails::timers`](crate::port::SagaDetails::timers) shows.
     pub fn of_saga(plan: &Plan, saga: &Instance) -> Self {
         let telling = Telling { plan, saga };
         Drawing {
