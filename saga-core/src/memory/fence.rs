@@ -153,7 +153,7 @@ impl<D: Clone + Send + 'static> Fence for MemoryFence<D> {
 
     async fn begin(&self, keys: &[FenceKey]) -> Result<(MemoryTx<D>, Vec<Option<FenceState>>), StoreError> {
         if keys.len() > KEYS_MAX || !keys.is_sorted_by(|a, b| a < b) {
-            return Err(StoreError::Rejected("fence keys must be sorted, distinct and at most 32".into()));
+            return Err(StoreError::Rejected("fence keys must be sorted, distinct and at most 256".into()));
         }
         let stored = self.contents.clone().lock_owned().await;
         let states = keys.iter().map(|key| stored.rows.get(key).map(|row| row.state.clone())).collect();
@@ -292,8 +292,8 @@ impl<D: Send + 'static> Outbox for MemoryFence<D> {
     }
 }
 
-/// What the port allows: Postgres keeps 64 subtransactions in fast memory, and a command may need two.
-const KEYS_MAX: usize = 32;
+/// What the port allows.
+const KEYS_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -317,11 +317,11 @@ mod tests {
     #[tokio::test]
     async fn keys_that_a_database_could_not_lock_in_order_are_refused() {
         let fence = MemoryFence::<()>::default();
-        let too_many: Vec<FenceKey> = (10..43).map(|number| key(&number.to_string())).collect();
+        let too_many: Vec<FenceKey> = (100..357).map(|number| key(&number.to_string())).collect();
         for keys in [&[key("b"), key("a")][..], &[key("a"), key("a")], &too_many] {
             assert!(matches!(fence.begin(keys).await, Err(StoreError::Rejected(_))), "{keys:?}");
         }
-        assert!(fence.begin(&too_many[..32]).await.is_ok());
+        assert!(fence.begin(&too_many[..256]).await.is_ok());
     }
 
     #[tokio::test]

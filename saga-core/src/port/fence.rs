@@ -37,7 +37,7 @@ pub trait Fence: Send + Sync + 'static {
     /// Opens a transaction, and returns it with the state of each key's row, in the order of `keys`.
     ///
     /// `None` says that there was no row; one is inserted, and a commit without a [`FenceWrite`] for it removes it.
-    /// `keys` must be sorted and hold no key twice; at most 32.
+    /// `keys` must be sorted and hold no key twice; at most 256.
     async fn begin(&self, keys: &[FenceKey]) -> Result<(Self::Tx, Vec<Option<FenceState>>), StoreError>;
 
     /// Marks a point that [`rollback`](Fence::rollback) returns to. An earlier mark is forgotten.

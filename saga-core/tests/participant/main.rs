@@ -23,7 +23,7 @@ async fn so_many_transactions_run_at_the_same_time_as_there_are_workers() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_commands_share_a_transaction_as_are_allowed_to() {
-    for commands in [1, 8, 32] {
+    for commands in [1, 8, 64] {
         let office = Office::closed().await;
         office.send::<File>(100).await;
         let one_worker = |participant: office::Builder| participant.workers(1);

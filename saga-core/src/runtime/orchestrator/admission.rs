@@ -167,21 +167,27 @@ impl Admission {
     }
 
     /// Counts, and lets in who waits, until the orchestrator stops.
-    pub(super) async fn run(self, store: Arc<impl History>, mut stopping: Stopping) {
-        for look in 1_u64.. {
-            if stopping.pause(LOOK_PAUSE).await {
-                break;
-            }
-            if look.is_multiple_of(LOOKS_PER_COUNT)
-                && let Err(error) = self.count(&*store).await
-            {
-                warn!(%error, "failed to count what is under way; the last count stands");
-            }
-            self.release();
-        }
+    pub(super) async fn run(self, store: Arc<impl History>, stopping: Stopping) {
+        // Side by side: who waits for a rate does not wait for a store that is slow to count.
+        tokio::join!(self.keep_counting(&*store, stopping.clone()), self.keep_releasing(stopping));
         let mut state = self.state();
         state.stopped = true;
         state.queue.clear();
+        gauge!("saga_starts_waiting").set(0.0);
+    }
+
+    async fn keep_counting(&self, store: &impl History, mut stopping: Stopping) {
+        while !stopping.pause(COUNT_PAUSE).await {
+            if let Err(error) = self.count(store).await {
+                warn!(%error, "failed to count what is under way; the last count stands");
+            }
+        }
+    }
+
+    async fn keep_releasing(&self, mut stopping: Stopping) {
+        while !stopping.pause(LOOK_PAUSE).await {
+            self.release();
+        }
     }
 
     async fn count(&self, store: &impl History) -> Result<(), StoreError> {
@@ -355,4 +361,4 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(60);
 
 /// Counting reads a row for each saga under way and for each awaited step, so it is done less often.
-const LOOKS_PER_COUNT: u64 = 5;
+const COUNT_PAUSE: Duration = Duration::from_millis(250);
