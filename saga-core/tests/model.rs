@@ -247,6 +247,16 @@ async fn a_saga_that_pauses_goes_on_when_that_is_over_though_nobody_ran_meanwhil
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_signal_that_the_journal_could_not_hold_is_refused() {
+    let orchestrator = orchestrator(&waiting()).await;
+    let errand = orchestrator.start(Errand { asks: true }).await.unwrap();
+    let large = Payload::encode(&"x".repeat(8 * 1024 * 1024)).unwrap();
+    let refused = orchestrator.signal(errand.id(), StepName::new("word").unwrap(), large).await.unwrap_err();
+    assert!(matches!(refused, OperateError::TooLarge { .. }), "{refused}");
+    errand.signal(Word(true)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_subscriber_is_told_by_a_message_with_the_same_id() {
     let transport = MemoryTransport::default();
     let definition = saga(1).notify::<Told>().build().unwrap();

@@ -143,6 +143,7 @@ impl From<OperateError> for Problem {
     fn from(error: OperateError) -> Self {
         match error {
             OperateError::NotFound(_) => Problem::not_found(error),
+            OperateError::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error),
             OperateError::Refused(_) | OperateError::UnknownDefinition(_) | OperateError::Unreadable(_) => {
                 Problem::new(StatusCode::CONFLICT, error)
             }

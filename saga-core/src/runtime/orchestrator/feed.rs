@@ -84,7 +84,7 @@ impl Feed {
                 self.note_ended(&envelope, token, settling).await;
                 continue;
             }
-            match Incoming::decode(&envelope) {
+            match readable(&envelope) {
                 Ok(incoming) => {
                     planted!(ReplyAckedEarly: settling.ack(token).await);
                     let (envelope, settling) = (Box::new(envelope), settling.clone());
@@ -180,6 +180,16 @@ impl Feed {
     }
 }
 
+/// What a message says, if an orchestrator takes such.
+fn readable(envelope: &Envelope) -> Result<Incoming, String> {
+    match envelope.body.len() {
+        ..=EVENT_BYTES_MAX => Incoming::decode(envelope).map_err(|error| error.to_string()),
+        bytes => {
+            Err(format!("its body has {bytes} bytes, and {EVENT_BYTES_MAX} are the most that a saga takes"))
+        }
+    }
+}
+
 fn arrived(incoming: Incoming, source: Source) -> EventArrival {
     let (saga, event) = match incoming {
         Incoming::Reply(ReplyMessage { saga, step, direction, attempt, answer, .. }) => {
@@ -210,6 +220,10 @@ pub(super) const BATCH_MAX: usize = 500;
 /// Replies out and unsettled: two batches at work and two on their way.
 const IN_FLIGHT_MAX: usize = 4 * BATCH_MAX;
 
+/// The largest body of an event: half of what an entry of the journal holds, so that its words about it fit as well. Brokers
+/// and other participants may have other limits.
+pub(super) const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Arrivals that wait for the batch loop. When it is full, the broker and the callers wait.
 pub(super) const INBOX_MAX: usize = 4 * BATCH_MAX;
 
@@ -229,3 +243,32 @@ const TIMER_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often held replies are looked for: they wait for a deployment, so seconds do not matter.
 const HELD_PAUSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::id::{Direction, MessageId, SagaId, StepName};
+    use crate::message::{Answer, Payload, TraceParent};
+
+    /// A reply whose body is as long as this.
+    fn reply(bytes: usize) -> Envelope {
+        let (saga, step) = (SagaId::from_uuid(Uuid::from_u128(7)), StepName::new("reserve").unwrap());
+        let payload = Payload::from_bytes(Bytes::from(format!("{:?}", "x".repeat(bytes - 2)))).unwrap();
+        let trace = TraceParent::of_message(saga, MessageId::command(saga, &step, Direction::Do));
+        let (direction, answer) = (Direction::Do, Answer::Done(payload));
+        let reply = ReplyMessage { saga, step, direction, attempt: 1, answer, trace };
+        reply.encode(Destination::new("replies").unwrap())
+    }
+
+    #[test]
+    fn what_the_journal_could_not_hold_is_no_event() {
+        let largest = reply(EVENT_BYTES_MAX);
+        assert_eq!(largest.body.len(), EVENT_BYTES_MAX);
+        assert!(readable(&largest).is_ok());
+        let why = readable(&reply(EVENT_BYTES_MAX + 1)).unwrap_err();
+        assert!(why.contains("8388609 bytes"), "{why}");
+    }
+}

@@ -176,6 +176,7 @@ impl<S: Store + History> Orchestrator<S> {
     }
 
     async fn operate(&self, saga: SagaId, event: Event) -> Result<Status, OperateError> {
+        operate::check_size(&event)?;
         let (answer, answered) = oneshot::channel();
         let arrival = EventArrival { saga, event, source: Source::Operator(answer) };
         self.0.inbox.send(Arrival::Event(arrival)).await.map_err(|_| OperateError::Stopping)?;
