@@ -196,7 +196,7 @@ impl Batcher {
             Concern::Events { after, arrivals, .. } => {
                 counter!("saga_transitions_total").increment(1);
                 if let Some(instance) = &after {
-                    self.tell(instance);
+                    self.waiting.moved(instance);
                     self.local.look_at(instance.id, self.registry.plan(&instance.definition));
                 }
                 for (arrival, verdict) in arrivals {
@@ -205,14 +205,14 @@ impl Batcher {
             }
             Concern::Child { after, arrival } => {
                 counter!("saga_started_total").increment(1);
-                self.tell(&after);
+                self.waiting.moved(&after);
                 self.local.look_at(after.id, self.registry.plan(&after.definition));
                 dropped.extend(self.settle(arrival, Verdict::Taken(after.state.status())).await);
             }
             Concern::Start { after, arrival } => {
                 counter!("saga_started_total").increment(1);
                 if committed == Committed::Stored {
-                    self.tell(&after);
+                    self.waiting.moved(&after);
                     self.local.look_at(after.id, Some(&arrival.begin.plan));
                 }
                 // A caller that no longer waits has started its saga all the same.
@@ -230,14 +230,6 @@ impl Batcher {
             self.relay.hand_over(vec![(**answer).clone()], Some(room));
         }
         arrival.settle(verdict).await
-    }
-
-    fn tell(&self, instance: &Instance) {
-        let status = instance.state.status();
-        if status.is_terminal() || status == Status::Parked {
-            counter!("saga_ended_total", "status" => status.as_str()).increment(1);
-            self.waiting.tell(instance);
-        }
     }
 
     /// Parks sagas whose commit the database refused, each as it was before.

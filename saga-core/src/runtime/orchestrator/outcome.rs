@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::oneshot;
 
 use crate::definition::Saga;
@@ -106,8 +107,17 @@ impl Waiting {
         *self.lock() = Waiters { is_over: true, ..Waiters::default() };
     }
 
-    /// Whoever waits for this saga, if it needs no more waiting for.
-    pub(super) fn tell(&self, instance: &Instance) {
+    /// Counts a saga that this process has ended or parked, and tells whoever waits for it.
+    pub(super) fn moved(&self, instance: &Instance) {
+        let status = instance.state.status();
+        if status.is_terminal() || status == Status::Parked {
+            counter!("saga_ended_total", "status" => status.as_str()).increment(1);
+            self.tell(instance);
+        }
+    }
+
+    /// Tells whoever waits for this saga, if it needs no more waiting for.
+    fn tell(&self, instance: &Instance) {
         if matches!(instance.state, State::Running(_) | State::Compensating(_) | State::Provisional(_)) {
             return;
         }

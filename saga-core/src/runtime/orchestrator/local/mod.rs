@@ -199,7 +199,7 @@ impl Worker {
             (Became::Stored, Some(moved)) => {
                 counter!("saga_transitions_total").increment(1);
                 self.relay.wake();
-                self.waiting.tell(&moved);
+                self.waiting.moved(&moved);
                 Task::of(plan, &moved).map_or(Left::Nothing, |_| Left::More(moved.id))
             }
             (Became::Stored, None) | (Became::Untouched, _) => self.put_back(instance.id),
