@@ -18,7 +18,7 @@ use super::outcome::Waiting;
 use super::registry::Registry;
 use super::work::{Concern, Work, park_as_it_is};
 use crate::id::{Destination, SagaId};
-use crate::machine::{Instance, Status, Stored};
+use crate::machine::{Status, Stored};
 use crate::message::Fault;
 use crate::policy::{Backoff, Timestamp};
 use crate::port::{Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, StoreError};
