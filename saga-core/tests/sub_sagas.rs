@@ -15,8 +15,8 @@ use saga_core::port::{
     Change, Commit, Fence, JournalEntry, SagaDetails, Store, SubscribeOptions, Subscription, Transport,
 };
 use saga_core::runtime::{
-    Handle, Handled, OperateError, Orchestrator, OrchestratorError, Participating, Reply, SagaOutcome, Undo,
-    participant, service,
+    ChildElsewhere, Handle, Handled, OperateError, Orchestrator, OrchestratorError, Participating, Reply,
+    SagaOutcome, Undo, participant, service,
 };
 use saga_core::{
     Command, Compensate, Definition, DefinitionError, NotRun, NothingToUndo, Outcome, Participant, Run, Saga,
@@ -425,6 +425,22 @@ async fn a_saga_shows_its_children() {
     assert_eq!(children.len(), 1);
     assert_eq!(children[0].parent, Some((order.id(), StepName::new("delivery").unwrap())));
     assert!(orchestrator.show(children[0].id).await.unwrap().unwrap().children.is_empty());
+    let shown = orchestrator.show(order.id()).await.unwrap().unwrap();
+    assert_eq!(orchestrator.children_elsewhere(&shown), [], "it is here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_says_who_has_its_children_that_are_elsewhere() {
+    let world = World::start().await;
+    let order = world.orders.start(Order::of(7, 30)).await.unwrap();
+    order.outcome().await.unwrap();
+    let shown = world.orders.show(order.id()).await.unwrap().unwrap();
+    assert_eq!(shown.children, []);
+    let elsewhere = world.orders.children_elsewhere(&shown);
+    let [ChildElsewhere { step, saga, orchestrator }] = &elsewhere[..] else { panic!("{elsewhere:?}") };
+    assert_eq!((step.as_str(), orchestrator.as_str()), ("delivery", "shipping"));
+    let child = world.shipping.show(*saga).await.unwrap().unwrap();
+    assert_eq!(child.summary.parent, Some((order.id(), step.clone())));
 }
 
 #[tokio::test]

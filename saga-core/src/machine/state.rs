@@ -191,6 +191,16 @@ pub enum StepState {
 }
 
 impl StepState {
+    /// Whether the step's participant was asked for something, whatever has come of it.
+    pub fn was_asked(&self) -> bool {
+        match self {
+            StepState::Early(_) | StepState::Queued | StepState::Skipped => false,
+            StepState::Waiting { .. } | StepState::Pausing { .. } => false,
+            StepState::Doing(_) | StepState::Closing(_) | StepState::Undoing { .. } => true,
+            StepState::Done(_) | StepState::Refused | StepState::Undone => true,
+        }
+    }
+
     /// What is awaited, if anything is.
     pub const fn awaited(&self) -> Option<(Direction, &Try)> {
         match self {

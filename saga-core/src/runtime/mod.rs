@@ -12,8 +12,9 @@ mod relay;
 mod settling;
 
 pub use orchestrator::{
-    Busy, Health, OperateError, Orchestrator, OrchestratorBuilder, OrchestratorError, OutcomeError,
-    ParticipantLimits, Retention, SagaHandle, SagaLimits, SagaOutcome, SagaView, StartError, StartedIn,
+    Busy, ChildElsewhere, Health, OperateError, Orchestrator, OrchestratorBuilder, OrchestratorError,
+    OutcomeError, ParticipantLimits, Retention, SagaHandle, SagaLimits, SagaOutcome, SagaView, StartError,
+    StartedIn,
 };
 pub use participant::{
     External, Handle, Handled, ParticipantBuilder, ParticipantError, Participating, Reply, Service, Undo,

@@ -11,7 +11,7 @@ use saga_core::id::{BusinessKey, SagaId, SagaName, StepName};
 use saga_core::machine::{Instance, Resolution, StepRecord, StepState};
 use saga_core::message::Payload;
 use saga_core::port::{ArmedTimer, SagaFilter, SagaSummary, Status};
-use saga_core::runtime::OperateError;
+use saga_core::runtime::{ChildElsewhere, OperateError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -80,11 +80,18 @@ async fn show(
     view["timeline"] = timeline(&saga.journal);
     view["timers"] = saga.timers.iter().map(timer).collect();
     view["children"] = saga.children.iter().map(self::view).collect();
+    let elsewhere = orders.orchestrator().children_elsewhere(&saga);
+    view["children_elsewhere"] = elsewhere.iter().map(child_elsewhere).collect();
     view["steps"] = match Instance::decode(saga.stored) {
         Ok(instance) => instance.state.steps().iter().map(step).collect(),
         Err(error) => json!(error.to_string()),
     };
     Ok(Json(view))
+}
+
+fn child_elsewhere(child: &ChildElsewhere) -> Value {
+    let ChildElsewhere { step, saga, orchestrator } = child;
+    json!({ "step": step, "saga": saga, "orchestrator": orchestrator.as_str() })
 }
 
 fn view(saga: &SagaSummary) -> Value {

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::id::{SagaId, StepName};
-use crate::machine::{Event, Resolution, Status};
+use crate::id::{ParticipantName, SagaId, StepName};
+use crate::machine::{Event, Instance, Resolution, Status};
 use crate::port::{History, IdSource, SagaDetails, SagaFilter, SagaSummary, Store, StoreError, StoreHealth};
 use crate::runtime::lifecycle::Tasks;
 use crate::runtime::relay::RelayHandle;
@@ -100,6 +100,23 @@ impl<S: Store + History> Orchestrator<S> {
     /// Cancel safe: it only reads.
     pub async fn show(&self, saga: SagaId) -> Result<Option<SagaDetails>, StoreError> {
         self.0.store.show(saga).await
+    }
+
+    /// The sagas that the steps of a saga have run in the orchestrators of other services, whose databases have them: whom
+    /// to ask for which. `shown` is what [`show`](Orchestrator::show) has told; of a definition that this process does not
+    /// know, or a state that it cannot read, nothing is known.
+    pub fn children_elsewhere(&self, shown: &SagaDetails) -> Vec<ChildElsewhere> {
+        let here = |saga: SagaId| shown.children.iter().any(|child| child.id == saga);
+        let plan = self.0.registry.plan(&shown.stored.definition);
+        let instance = Instance::decode(shown.stored.clone()).ok();
+        let (Some(plan), Some(instance)) = (plan, instance) else { return Vec::new() };
+        let asked = instance.state.steps().iter().filter(|record| record.state.was_asked());
+        let child = |step: &StepName| {
+            let planned = &plan.steps()[plan.position_of(step)?];
+            let orchestrator = planned.sub_saga().and(planned.command())?.participant.clone();
+            Some(ChildElsewhere { step: step.clone(), saga: shown.stored.id.child(step), orchestrator })
+        };
+        asked.filter_map(|record| child(&record.name)).filter(|child| !here(child.saga)).collect()
     }
 
     /// How things stand: what waits in the outbox and since when, the oldest waiting saga, how many are parked, and
@@ -182,6 +199,17 @@ impl<S: Store + History> Orchestrator<S> {
         self.0.inbox.send(Arrival::Event(arrival)).await.map_err(|_| OperateError::Stopping)?;
         answered.await.unwrap_or(Err(OperateError::Stopping))
     }
+}
+
+/// A saga that a step has run in another service's orchestrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildElsewhere {
+    /// The step.
+    pub step: StepName,
+    /// Its saga, if that has begun.
+    pub saga: SagaId,
+    /// Who runs it.
+    pub orchestrator: ParticipantName,
 }
 
 impl<S> Orchestrator<S> {

@@ -104,7 +104,7 @@ impl Witness {
         let noted =
             |(parent, _): &(SagaId, StepName)| self.parents_ended.get(parent).map(|at| now.since(*at));
         let never_began = saga.stored.version == 1 && status == Status::Compensated;
-        let free_for = saga.parent.as_ref().map(|parent| noted(parent).or(never_began.then_some(ended_for)));
+        let free_for = saga.parent.as_ref().map(|parent| noted(parent).max(never_began.then_some(ended_for)));
         if !status.is_terminal()
             || free_for.is_some_and(|free_for| free_for.is_none_or(|free| free < COMMAND_VALID))
         {
