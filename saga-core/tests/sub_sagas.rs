@@ -432,7 +432,7 @@ async fn a_saga_shows_its_children() {
 #[tokio::test(start_paused = true)]
 async fn a_saga_says_who_has_its_children_that_are_elsewhere() {
     let world = World::start().await;
-    let order = world.orders.start(Order::of(7, 30)).await.unwrap();
+    let order = world.orders.start(Order::of(3, 30)).await.unwrap();
     order.outcome().await.unwrap();
     let shown = world.orders.show(order.id()).await.unwrap().unwrap();
     assert_eq!(shown.children, []);
