@@ -13,6 +13,7 @@ mod progress;
 mod replay;
 mod shop;
 mod simulate;
+mod subjects;
 
 use std::process::ExitCode;
 
