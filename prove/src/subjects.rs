@@ -90,6 +90,27 @@ fn mixtures() -> impl Iterator<Item = Vec<Part>> {
     mixtures.into_iter().map(<[Part]>::to_vec)
 }
 
+/// Sagas whose conditions and items read what every answer changes.
+pub(crate) fn changing() -> impl Iterator<Item = Subject> {
+    use Part::{Check, ClosedPivot, Group, Loop, Notify, Run, Step, Then, ThenBoth, Wait};
+    let more: [&[Part]; 5] = [
+        &[Step, Group(2), Check],
+        &[Group(3), ClosedPivot, ThenBoth],
+        &[Loop, Group(2), Loop],
+        &[Wait, Loop, Notify, Check],
+        &[Step, Run(Errand::Short), ClosedPivot, Then],
+    ];
+    let shapes = mixtures().chain(more.into_iter().map(<[Part]>::to_vec));
+    shapes.flat_map(|parts| {
+        let topology = Topology::of(parts).with_conditions();
+        [0b0101_0101_0101_0101, 0b0011_0011_0011_0011, 0b1001_1001_1001_1001].map(|skips| {
+            let diary = Diary::of(ITEMS).skipping(skips).changing();
+            let name = format!("{}, and all answers change that", named(&topology.to_string(), skips));
+            Subject { name, explored: explored(&topology, diary) }
+        })
+    })
+}
+
 /// Sagas that run others, which may run others.
 pub(crate) fn families() -> impl Iterator<Item = Subject> {
     use Errand::{Checked, Nested, Short};

@@ -85,7 +85,7 @@ impl Topology {
         Topology { deadline: Some(DEADLINE), ..self }
     }
 
-    /// The same with a condition for every part: it is run unless the diary skips it.
+    /// The same with a condition for every part, and for every step of a group: it is run unless the diary skips it.
     #[must_use]
     pub fn with_conditions(self) -> Self {
         Topology { conditional: true, ..self }
@@ -125,7 +125,7 @@ impl Topology {
         for part in &self.parts {
             draft = draft.add::<ATTEMPTS>(*part, number);
             if self.conditional {
-                draft = draft.with_condition(number);
+                draft = draft.with_condition::<ATTEMPTS>(*part, number);
             }
             number += part.steps();
         }

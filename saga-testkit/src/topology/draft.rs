@@ -50,7 +50,18 @@ impl Draft {
         }
     }
 
-    pub(super) fn with_condition(self, number: usize) -> Self {
+    /// The part that was added last, with a condition; in a group each step has its own.
+    pub(super) fn with_condition<const ATTEMPTS: u32>(self, part: Part, number: usize) -> Self {
+        if !matches!(part, Part::Group(_) | Part::ThenBoth) {
+            return self.with_one_condition(number);
+        }
+        (number..number + part.steps()).fold(self, |draft, step| match draft {
+            Draft::Before(saga) => Draft::Before(when_step::<_, ATTEMPTS>(saga, step)),
+            Draft::After(saga) => Draft::After(when_step::<_, ATTEMPTS>(saga, step)),
+        })
+    }
+
+    fn with_one_condition(self, number: usize) -> Self {
         match self {
             Draft::Before(saga) => Draft::Before(when(saga, number)),
             Draft::After(saga) => Draft::After(when(saga, number)),
@@ -126,7 +137,14 @@ fn wait(saga: Before, number: usize) -> Before {
 }
 
 fn when<Phase>(saga: Builder<Diary, Phase>, number: usize) -> Builder<Diary, Phase> {
-    with_number!(number, N => saga.when(|diary| diary.skips >> N & 1 == 0))
+    with_number!(number, N => saga.when(Diary::wants::<N>))
+}
+
+fn when_step<Phase, const ATTEMPTS: u32>(
+    saga: Builder<Diary, Phase>,
+    number: usize,
+) -> Builder<Diary, Phase> {
+    with_number!(number, N => saga.when_step::<Work<N, ATTEMPTS>>(Diary::wants::<N>))
 }
 
 /// The step whose number is `START` and so many.

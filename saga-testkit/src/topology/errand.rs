@@ -113,11 +113,11 @@ impl<const ERRAND: usize> Step<Diary> for Run<Log<ERRAND>> {
     }
 
     fn on_reply(diary: &mut Diary, log: Log<ERRAND>) {
-        diary.answers.push(format!("{}: {:?}", NAMES[ERRAND], log.0));
+        diary.note(format!("{}: {:?}", NAMES[ERRAND], log.0));
     }
 
     fn on_refused(diary: &mut Diary, refusal: NotRun<Log<ERRAND>>) {
-        diary.answers.push(format!("no {}: {:?}", NAMES[ERRAND], refusal.data.0));
+        diary.note(format!("no {}: {:?}", NAMES[ERRAND], refusal.data.0));
     }
 }
 

@@ -15,8 +15,10 @@ use super::DEADLINE;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diary {
     /// Which parts are skipped, if they have conditions, by the bits of the numbers of their first steps.
-    pub(super) skips: u16,
+    skips: u16,
     items: usize,
+    /// Whether what is noted changes the two.
+    changing: bool,
     pub(super) answers: Vec<String>,
 }
 
@@ -32,8 +34,32 @@ impl Diary {
         Diary { skips, ..self }
     }
 
+    /// The same, but every answer that is noted moves the skips on by one part, and adds an item, after three none. So
+    /// what was decided when a step was entered would be decided otherwise later.
+    #[must_use]
+    pub fn changing(self) -> Self {
+        Diary { changing: true, ..self }
+    }
+
+    /// Whether the step with the number `N` is run, if it has a condition.
+    pub(crate) const fn wants<const N: usize>(&self) -> bool {
+        self.skips >> N & 1 == 0
+    }
+
+    pub(super) fn note(&mut self, answer: String) {
+        self.answers.push(answer);
+        self.turn_over();
+    }
+
+    fn turn_over(&mut self) {
+        if self.changing {
+            self.skips = self.skips.rotate_left(1);
+            self.items = (self.items + 1) % (ITEMS_MAX + 1);
+        }
+    }
+
     /// The keys of the items.
-    pub(super) fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         (0..self.items).map(|item| item.to_string()).collect()
     }
 }
@@ -96,7 +122,11 @@ impl<const N: usize, const ATTEMPTS: u32> Step<Diary> for Work<N, ATTEMPTS> {
     }
 
     fn on_reply(diary: &mut Diary, reply: u64) {
-        diary.answers.push(format!("{N}: {reply}"));
+        diary.note(format!("{N}: {reply}"));
+    }
+
+    fn on_refused(diary: &mut Diary, (): ()) {
+        diary.turn_over();
     }
 
     fn retry() -> Retry {
@@ -132,7 +162,7 @@ impl<const N: usize, const ATTEMPTS: u32> Each<Diary> for Work<N, ATTEMPTS> {
     }
 
     fn on_reply(diary: &mut Diary, item: &str, reply: u64) {
-        diary.answers.push(format!("{N}#{item}: {reply}"));
+        diary.note(format!("{N}#{item}: {reply}"));
     }
 
     fn retry() -> Retry {
@@ -186,6 +216,10 @@ impl<const CLOSED: bool, const ATTEMPTS: u32> Step<Diary> for Turn<CLOSED, ATTEM
         Turn(diary.answers.clone())
     }
 
+    fn on_reply(diary: &mut Diary, _: u64) {
+        diary.turn_over();
+    }
+
     fn retry() -> Retry {
         let retry = Retry::default().attempts(ATTEMPTS);
         if CLOSED { retry.close_when_spent() } else { retry }
@@ -204,7 +238,7 @@ impl<const N: usize> Signal<Diary> for Word<N> {
     }
 
     fn on_signal(diary: &mut Diary, word: Self) {
-        diary.answers.push(format!("{N}: {}", word.0));
+        diary.note(format!("{N}: {}", word.0));
     }
 
     fn is_refusal(&self) -> bool {
@@ -239,6 +273,9 @@ impl<const N: usize> Pause<Diary> for Rest<N> {
         DEADLINE
     }
 }
+
+/// One more than a loop has under way at once.
+const ITEMS_MAX: usize = 3;
 
 const STEPS: [&str; 14] =
     ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13"];

@@ -1,7 +1,7 @@
 //! Sagas of any shape: nothing goes wrong in any of them, whatever fails.
 
 use saga_testkit::explore::{Faults, explore};
-use saga_testkit::topology::{Diary, Part, Topology};
+use saga_testkit::topology::{Diary, Errand, Part, Topology};
 
 fn small() -> Vec<Topology> {
     use Part::{Check, ClosedPivot, Group, Notify, Pause, Pivot, Step, Then, ThenBoth, Wait};
@@ -41,6 +41,26 @@ fn nothing_goes_wrong_when_parts_are_skipped() {
             let explorer = explore(&topology.definition::<5>()).saga(&Diary::default().skipping(skips));
             let report = explorer.run();
             assert!(report.violation.is_none() && !report.cut_off, "{topology}: {report}");
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_wrong_when_what_conditions_and_items_read_changes() {
+    use Part::{Check, ClosedPivot, Loop, Run, Step, Then, ThenLoop};
+    let more: [&[Part]; 4] = [
+        &[Step, Loop, Check],
+        &[Loop, Loop],
+        &[Step, ClosedPivot, ThenLoop, Then],
+        &[Step, Run(Errand::Short)],
+    ];
+    let more = more.into_iter().map(|parts| Topology::of(parts.iter().copied()));
+    let faults = Faults::all().without(Faults::OPERATOR);
+    for topology in small().into_iter().chain(more).map(Topology::with_conditions) {
+        for skips in [0, 0x5555, 0x9999, 0xcccc] {
+            let diary = Diary::of(1).skipping(skips).changing();
+            let report = topology.explorer::<5>().faults(faults).saga(&diary).run();
+            assert!(report.violation.is_none() && !report.cut_off, "{topology}, {skips:#b}: {report}");
         }
     }
 }
