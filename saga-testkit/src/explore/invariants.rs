@@ -29,6 +29,7 @@ impl<M> Rules<M> {
             return Some("a saga that has ended moves [absorbing]".into());
         }
         self.wrong_acceptance(before, stimulus)
+            .or_else(|| self.decided_again(before, after))
             .or_else(|| self.wrong_sending(after, effects))
             .or_else(|| self.wrong_silence(after, stimulus, moment, effects))
     }

@@ -7,6 +7,7 @@
 //! `docs/explorer.md` says what is searched, why that is all, and what is left out.
 
 mod children;
+mod entries;
 mod explorer;
 mod external;
 mod faults;

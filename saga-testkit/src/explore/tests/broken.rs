@@ -36,7 +36,7 @@ pub(super) fn spoiled(
     Ok(applied)
 }
 
-fn sent(plan: &Plan, step: usize, direction: Direction) -> Effect {
+pub(super) fn sent(plan: &Plan, step: usize, direction: Direction) -> Effect {
     let (command, undo) = (plan.steps()[step].command().unwrap(), plan.steps()[step].undo().unwrap());
     let command_type = match direction {
         Direction::Do | Direction::Close => &command.command_type,

@@ -2,6 +2,7 @@
 
 mod broken;
 mod counts;
+mod entries;
 mod external;
 mod portrait;
 mod reduction;

@@ -1,0 +1,44 @@
+//! What is decided once, when a saga comes to a step: whether it is run, and for which items.
+
+use saga_core::definition::StepPlan;
+use saga_core::machine::{Instance, StepRecord, StepState};
+
+use super::rules::Rules;
+
+impl<M> Rules<M> {
+    /// Whether a step is run, and for which items, stays as it was decided when the saga came to it, whatever has become
+    /// of the data since.
+    pub(super) fn decided_again(&self, before: &Instance, after: &Instance) -> Option<String> {
+        let (earlier, later) = (before.state.steps(), after.state.steps());
+        let now = |record: &StepRecord| later.iter().find(|now| now.name == record.name);
+        let is_kept = |record: &StepRecord| now(record).is_some_and(|now| goes_on(record, now));
+        if let Some(lost) = earlier.iter().find(|record| !is_kept(record)) {
+            return Some(format!("whether {} is run is decided again [decided]", lost.name));
+        }
+        let is_new = |record: &&StepRecord| !earlier.iter().any(|known| known.name == record.name);
+        let (_, plan) = self.plan_of(after);
+        let (item, step) = later.iter().filter(is_new).find_map(|record| {
+            let step = plan.steps().iter().find(|step| step.is_item(&record.name))?;
+            earlier.iter().any(|known| belongs(known, step)).then_some((record, step))
+        })?;
+        Some(format!("{} becomes an item of {} after that was entered [decided]", item.name, step.name))
+    }
+}
+
+/// Whether a record goes on as what it was: what is skipped stays so, and nothing else comes to be skipped but what was
+/// not entered yet.
+const fn goes_on(record: &StepRecord, now: &StepRecord) -> bool {
+    let skipped = matches!(now.state, StepState::Skipped);
+    match record.state {
+        StepState::Early(_) => true,
+        StepState::Skipped => skipped,
+        StepState::Queued | StepState::Doing(_) | StepState::Closing(_) | StepState::Done(_) => !skipped,
+        StepState::Waiting { .. } | StepState::Pausing { .. } | StepState::Refused => !skipped,
+        StepState::Undoing { .. } | StepState::Undone => !skipped,
+    }
+}
+
+/// Whether a record is that of a step, or of one of its items.
+fn belongs(record: &StepRecord, step: &StepPlan) -> bool {
+    record.name == step.name || step.is_item(&record.name)
+}
