@@ -23,6 +23,22 @@ impl<M> Rules<M> {
         })?;
         Some(format!("{} becomes an item of {} after that was entered [decided]", item.name, step.name))
     }
+
+    /// No more items of a step are under way than it says, to be done or to be undone.
+    pub(super) fn wrong_width(&self, saga: &Instance) -> Option<String> {
+        let (_, plan) = self.plan_of(saga);
+        plan.steps().iter().find_map(|step| {
+            let width = step.items_at_once?;
+            let items = saga.state.steps().iter().filter(|record| step.is_item(&record.name));
+            let under_way = items.filter(|record| record.state.is_awaited()).count();
+            (under_way > width).then(|| {
+                format!(
+                    "{under_way} items of {} are under way at once, and {width} may be [width]",
+                    step.name
+                )
+            })
+        })
+    }
 }
 
 /// Whether a record goes on as what it was: what is skipped stays so, and nothing else comes to be skipped but what was

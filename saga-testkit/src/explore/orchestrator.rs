@@ -185,7 +185,7 @@ impl<M> Rules<M> {
             known: steps.iter().map(|record| self.number(plan, &record.name)).collect(),
             done: of(|state| matches!(state, StepState::Done(_))),
             not_done: of(|state| matches!(state, StepState::Refused | StepState::Undone)),
-            wrong: self.wrong_end(&instance),
+            wrong: self.wrong_end(&instance).or_else(|| self.wrong_width(&instance)),
         }
     }
 

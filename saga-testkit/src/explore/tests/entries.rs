@@ -122,6 +122,38 @@ fn a_machine_that_adds_items_when_it_goes_back_is_found_if_the_data_changes() {
     assert_eq!(what, "s0#1 becomes an item of s0 after that was entered [decided]");
 }
 
+/// As soon as anything happens, it asks for the items that are queued.
+fn without_width(plan: &Plan, saga: &Instance, event: &Event, now: Timestamp) -> Moved {
+    spoiled(plan, saga, event, now, |moved| {
+        let State::Running(running) = &mut moved.next.state else { return };
+        let queued = running.steps.iter_mut().filter(|record| matches!(record.state, StepState::Queued));
+        for record in queued {
+            record.state = StepState::Doing(first_try(now));
+            let Effect::Send { direction, attempt, destination, command_type, body, trace, .. } =
+                sent(plan, 0, Direction::Do)
+            else {
+                return;
+            };
+            let step = record.name.clone();
+            moved.effects.push(Effect::Send {
+                step,
+                direction,
+                attempt,
+                destination,
+                command_type,
+                body,
+                trace,
+            });
+        }
+    })
+}
+
+#[test]
+fn a_machine_that_has_more_items_under_way_than_it_may_is_found() {
+    let what = found(&[Loop], Diary::of(3), without_width).unwrap();
+    assert_eq!(what, "3 items of s0 are under way at once, and 2 may be [width]");
+}
+
 const fn first_try(now: Timestamp) -> Try {
     Try { attempt: 1, first: 1, since: now, waiting: Waiting::Answer }
 }
