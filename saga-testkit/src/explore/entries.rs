@@ -1,9 +1,11 @@
-//! What is decided once, when a saga comes to a step: whether it is run, and for which items.
+//! What is decided once, when a saga comes to a step: whether it is run, for which items, and what others are told.
 
-use saga_core::definition::StepPlan;
+use saga_core::definition::{StepPlan, Work};
 use saga_core::machine::{Instance, StepRecord, StepState};
 
+use super::orchestrator::Standing;
 use super::rules::Rules;
+use super::world::{Cell, Local, Message};
 
 impl<M> Rules<M> {
     /// Whether a step is run, and for which items, stays as it was decided when the saga came to it, whatever has become
@@ -38,6 +40,31 @@ impl<M> Rules<M> {
                 )
             })
         })
+    }
+
+    pub(super) fn tells(&self, step: u32) -> bool {
+        matches!(self.step(step).work, Work::Notification(_))
+    }
+
+    /// Others are told once.
+    pub(super) fn tell(&self, local: &mut Local, step: u32) -> Result<(), String> {
+        let cell = local.cell_mut(step);
+        if cell.has(Message::Told) {
+            return Err(format!("{} is told twice [told]", self.name(step)));
+        }
+        *cell = cell.with(Message::Told);
+        Ok(())
+    }
+
+    /// What a saga has come to is told, and nothing else is.
+    pub(super) fn wrong_telling(&self, local: &Local, standing: &Standing) -> Option<String> {
+        let is_told = |step: &u32| local.cell(*step).is_some_and(|cell| cell.has(Message::Told));
+        if let Some(untold) = standing.told.iter().find(|step| !is_told(step)) {
+            return Some(format!("the saga has come to {}, and nobody is told [told]", self.name(*untold)));
+        }
+        let is_early = |cell: &&Cell| cell.has(Message::Told) && !standing.told.contains(&cell.step);
+        let early = local.cells.iter().find(is_early)?;
+        Some(format!("{} is told, and the saga has not come to it [told]", self.name(early.step)))
     }
 }
 

@@ -56,7 +56,7 @@ impl<M> Rules<M> {
                 Some(format!("{} is undone while the saga goes forward [order]", self.name(*step)))
             }
             Asked::Send { .. } | Asked::Arm { .. } | Asked::Disarm { .. } => None,
-            Asked::Answer { .. } | Asked::Release { .. } => None,
+            Asked::Answer { .. } | Asked::Release { .. } | Asked::Tell { .. } => None,
         })
     }
 
@@ -124,6 +124,7 @@ impl<M> Rules<M> {
         let cells = local.cells.iter().find_map(|cell| self.wrong_cell(cell));
         cells
             .or_else(|| self.wrong_knowledge(local, standing))
+            .or_else(|| self.wrong_telling(local, standing))
             .or_else(|| standing.wrong.clone())
             .or_else(|| self.forgotten(local, standing))
             .or_else(|| self.wrong_timers(local, standing))

@@ -100,6 +100,10 @@ pub(super) enum Asked {
     Release {
         step: u32,
     },
+    /// Others are told something.
+    Tell {
+        step: u32,
+    },
     Arm {
         step: u32,
     },
@@ -120,6 +124,8 @@ pub(super) struct Standing {
     pub(super) known: Vec<u32>,
     pub(super) done: Vec<u32>,
     pub(super) not_done: Vec<u32>,
+    /// The notifications that it has come to.
+    pub(super) told: Vec<u32>,
     /// What is wrong with it, whatever the rest of the world looks like.
     pub(super) wrong: Option<String>,
 }
@@ -169,11 +175,12 @@ impl<M> Rules<M> {
     pub(super) fn standing(&self, instance: u32) -> Standing {
         let instance = self.instances.value(instance);
         let (steps, (plan, _)) = (instance.state.steps(), self.plan_of(&instance));
-        let of = |wanted: fn(&StepState) -> bool| {
-            let wanted = steps.iter().filter(|record| wanted(&record.state));
-            let numbers = wanted.map(|record| self.number(plan, &record.name));
-            numbers.filter(|step| self.sends_command(*step)).collect()
+        let numbers = |wanted: fn(&StepState) -> bool| {
+            let wanted = steps.iter().filter(move |record| wanted(&record.state));
+            wanted.map(|record| self.number(plan, &record.name))
         };
+        let is_done = |state: &StepState| matches!(state, StepState::Done(_));
+        let is_not = |state: &StepState| matches!(state, StepState::Refused | StepState::Undone);
         let awaited = steps
             .iter()
             .filter_map(|record| Some((self.number(plan, &record.name), record.state.awaited()?.0)));
@@ -183,8 +190,9 @@ impl<M> Rules<M> {
             going_back: instance.state.cause().is_some(),
             awaited: awaited.collect(),
             known: steps.iter().map(|record| self.number(plan, &record.name)).collect(),
-            done: of(|state| matches!(state, StepState::Done(_))),
-            not_done: of(|state| matches!(state, StepState::Refused | StepState::Undone)),
+            done: numbers(is_done).filter(|step| self.sends_command(*step)).collect(),
+            not_done: numbers(is_not).filter(|step| self.sends_command(*step)).collect(),
+            told: numbers(is_done).filter(|step| self.tells(*step)).collect(),
             wrong: self.wrong_end(&instance).or_else(|| self.wrong_width(&instance)),
         }
     }
@@ -255,7 +263,7 @@ impl<M> Rules<M> {
                 let body = self.payloads.number(body.clone());
                 Asked::Send { step: number(step), direction: *direction, body }
             }
-            Effect::Notify { .. } => return None,
+            Effect::Notify { step, .. } => Asked::Tell { step: number(step) },
             Effect::Arm { step, .. } => Asked::Arm { step: number(step) },
             Effect::Disarm { step } => Asked::Disarm { step: number(step) },
         })

@@ -380,6 +380,7 @@ impl<M> Rules<M> {
                 *cell = cell.with(Message::Release);
                 Ok(())
             }
+            Asked::Tell { step } => self.tell(local, step),
             Asked::Send { step, direction, body } => self.send(local, step, direction, body),
             Asked::Arm { step } => {
                 let cell = local.cell_mut(step);

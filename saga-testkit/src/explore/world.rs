@@ -158,6 +158,8 @@ pub(super) enum Message {
     Reply(Direction, Said),
     /// What a step has run is released.
     Release,
+    /// What a notification tells others, who do not answer.
+    Told,
 }
 
 /// What a reply says. Answers that are not final are left out: see `docs/explorer.md`.
@@ -206,11 +208,12 @@ impl Message {
             Message::Command(direction) => 1 << direction as u32,
             Message::Reply(direction, said) => 1 << (3 + 4 * direction as u32 + said as u32),
             Message::Release => 1 << 16,
+            Message::Told => 1 << 17,
         }
     }
 }
 
-/// Three bits are commands, twelve are replies, and the release is behind this one.
+/// Three bits are commands, twelve are replies, and the release and what was told are behind this one.
 const ARMED: u32 = 1 << 15;
 
 /// Names a world among millions: 128 bits, so that two worlds are taken for one with a chance of 1 in 10^24.

@@ -180,4 +180,4 @@ fn a_machine_that_takes_a_late_yes_is_found() {
     assert_eq!(found, "a reply to do s0 counts, and nobody awaits it [correlation]");
 }
 
-const TRACE: &str = "00-00000000000000000000000000000001-0000000000000001-01";
+pub(super) const TRACE: &str = "00-00000000000000000000000000000001-0000000000000001-01";

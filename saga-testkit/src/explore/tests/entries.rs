@@ -1,19 +1,20 @@
-//! Machines that decide again what was decided when a step was entered.
+//! Machines that decide again what was decided when a step was entered, or tell others too often or too little.
 //!
 //! A diary that changes with every answer is what shows the first: with one that does not, what is decided again comes out
 //! the same.
 
-use saga_core::definition::Plan;
+use saga_core::definition::{NotificationPlan, Plan, Work};
 use saga_core::id::{Direction, StepName};
 use saga_core::machine::{
     Applied, Effect, Event, Instance, State, StepRecord, StepState, Transition, TransitionError, Try, Waiting,
 };
+use saga_core::message::{Payload, TraceParent};
 use saga_core::policy::Timestamp;
 
-use super::broken::{sent, spoiled};
+use super::broken::{TRACE, sent, spoiled};
 use crate::explore::rules::Apply;
 use crate::topology::{Diary, Part, Topology};
-use Part::{Check, Loop, Step};
+use Part::{Check, Loop, Notify, Step};
 
 type Moved = Result<Applied, TransitionError>;
 
@@ -152,6 +153,58 @@ fn without_width(plan: &Plan, saga: &Instance, event: &Event, now: Timestamp) ->
 fn a_machine_that_has_more_items_under_way_than_it_may_is_found() {
     let what = found(&[Loop], Diary::of(3), without_width).unwrap();
     assert_eq!(what, "3 items of s0 are under way at once, and 2 may be [width]");
+}
+
+/// Whenever something is due, it tells its first step's news again.
+fn telling_again(plan: &Plan, saga: &Instance, event: &Event, now: Timestamp) -> Moved {
+    let due = matches!(event, Event::TimerDue { .. });
+    spoiled(plan, saga, event, now, |moved| moved.effects.extend(due.then(|| told(plan, 0))))
+}
+
+#[test]
+fn a_machine_that_tells_others_twice_is_found() {
+    let what = found(&[Notify, Step], Diary::of(0), telling_again).unwrap();
+    assert_eq!(what, "s0 is told twice [told]");
+}
+
+fn telling_nobody(plan: &Plan, saga: &Instance, event: &Event, now: Timestamp) -> Moved {
+    spoiled(plan, saga, event, now, |moved| {
+        moved.effects.retain(|effect| !matches!(effect, Effect::Notify { .. }));
+    })
+}
+
+#[test]
+fn a_machine_that_forgets_to_tell_others_is_found() {
+    let what = found(&[Step, Notify, Step], Diary::of(0), telling_nobody).unwrap();
+    assert_eq!(what, "the saga has come to s1, and nobody is told [told]");
+}
+
+/// It tells what its second step would have told, though that was skipped.
+fn telling_what_was_skipped(plan: &Plan, saga: &Instance, event: &Event, now: Timestamp) -> Moved {
+    spoiled(plan, saga, event, now, |moved| {
+        let skipped = |saga: &Instance| {
+            let second = saga.state.steps().get(1);
+            second.is_some_and(|record| matches!(record.state, StepState::Skipped))
+        };
+        if skipped(&moved.next) && !skipped(saga) {
+            moved.effects.push(told(plan, 1));
+        }
+    })
+}
+
+#[test]
+fn a_machine_that_tells_what_was_skipped_is_found() {
+    let what = found(&[Step, Notify, Step], Diary::of(0).skipping(0b10), telling_what_was_skipped).unwrap();
+    assert_eq!(what, "s1 is told, and the saga has not come to it [told]");
+}
+
+fn told(plan: &Plan, place: usize) -> Effect {
+    let step = &plan.steps()[place];
+    let Work::Notification(NotificationPlan { notification_type, topics }) = step.work.clone() else {
+        panic!("{} tells nothing", step.name)
+    };
+    let (body, trace) = (Payload::default(), TraceParent::parse(TRACE).unwrap());
+    Effect::Notify { step: step.name.clone(), topics, notification_type, body, trace }
 }
 
 const fn first_try(now: Timestamp) -> Try {
