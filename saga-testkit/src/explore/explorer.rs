@@ -6,19 +6,15 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use saga_core::definition::{Plan, Work};
-use saga_core::id::{MessageId, SagaId};
-use saga_core::machine::{Decision, Transition, start};
-use saga_core::message::{Payload, TraceParent};
-use saga_core::policy::Timestamp;
+use saga_core::definition::Plan;
+use saga_core::message::Payload;
 use saga_core::runtime::Reply;
 use saga_core::{Command, Definition, Saga, Signal, SubSaga, Undoes};
-use uuid::Uuid;
 
 use super::Faults;
+use super::beginning::{begin, signals};
 use super::children::{self, Ask};
 use super::external::DecideExternal;
-use super::orchestrator::{Asked, plain};
 use super::participants::Participants;
 use super::report::Report;
 use super::rules::{Apply, Decide, Rules, Upgrade};
@@ -26,7 +22,7 @@ use super::scene::{Condition, Scene};
 use super::search::{Found, Search, Searched};
 use super::trace::{self, label};
 use super::walker::Walker;
-use super::world::{Local, World};
+use super::world::World;
 
 /// Begins the exploration of a saga. Nothing more need be said: `explore(&definition).run().assert_ok()`.
 ///
@@ -56,9 +52,10 @@ pub fn explore<S: Saga>(definition: &Definition<S>) -> Explorer<S, ()> {
 /// An exploration under construction. `M` is what the participants keep.
 #[must_use = "an exploration does nothing until it is run"]
 pub struct Explorer<S, M> {
-    /// The saga's, newer ones of it, and those of the sagas that steps run.
+    /// The saga's, newer ones of it, those of the sagas that steps run, and those of sagas beside it.
     plans: Vec<Arc<Plan>>,
-    sagas: Vec<Payload>,
+    /// Which plan each saga begins with, and its data.
+    sagas: Vec<(usize, Payload)>,
     model: M,
     faults: Faults,
     states_max: usize,
@@ -120,8 +117,24 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     /// Panics if the data has no JSON form.
     #[track_caller]
     pub fn saga(mut self, data: &S) -> Self {
-        let data = Payload::encode(data);
-        self.sagas.push(data.unwrap_or_else(|error| panic!("the saga's data: {error}")));
+        self.sagas.push((0, encoded(data)));
+        self
+    }
+
+    /// Adds a saga of another type that runs at the same time: what the two share is in the model.
+    ///
+    /// Its signals are the least yes and the least no of their types.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the data has no JSON form.
+    #[track_caller]
+    pub fn beside<T: Saga>(mut self, definition: &Definition<T>, data: &T) -> Self {
+        let known = self.plans.iter().position(|plan| plan.reference() == definition.plan().reference());
+        self.sagas.push((known.unwrap_or(self.plans.len()), encoded(data)));
+        if known.is_none() {
+            self.plans.push(definition.plan().clone());
+        }
         self
     }
 
@@ -293,10 +306,10 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     #[track_caller]
     pub(super) fn prepare(mut self) -> (Rules<M>, World) {
         self.check();
-        if self.sagas.is_empty() {
+        if !self.sagas.iter().any(|(plan, _)| *plan == 0) {
             let least = Payload::least::<S>();
-            self.sagas
-                .push(least.unwrap_or_else(|error| panic!("give the saga's data with `saga`: {error}")));
+            let least = least.unwrap_or_else(|error| panic!("give the saga's data with `saga`: {error}"));
+            self.sagas.insert(0, (0, least));
         }
         let mut rules = Rules::new(self.plans, self.faults);
         (rules.apply, rules.upgrade, rules.ask) = (self.apply, self.upgrade, self.ask);
@@ -309,7 +322,7 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
         rules.signals = signals(&rules, &self.signals);
         let model = rules.models.number(self.model);
         let sagas = self.sagas.into_iter().enumerate();
-        let sagas = sagas.map(|(number, data)| begin(&rules, number, data)).collect();
+        let sagas = sagas.map(|(number, (plan, data))| begin(&rules, plan, number, data)).collect();
         (rules, World { model, sagas })
     }
 
@@ -336,50 +349,10 @@ impl<S: Saga, M: Clone + Debug + Eq + Hash + Send + Sync> Explorer<S, M> {
     }
 }
 
-/// The signals that may come, by the number of the step that waits for them.
 #[track_caller]
-fn signals<M>(rules: &Rules<M>, given: &[(&'static str, Payload)]) -> Vec<(u32, u32)> {
-    let mut signals = Vec::new();
-    let steps = (0..rules.plans.len() as u32).flat_map(|plan| {
-        let steps = rules.plans[plan as usize].steps().iter();
-        steps.map(move |step| rules.number(plan, &step.name))
-    });
-    for number in steps.filter(|step| matches!(rules.step(*step).work, Work::Signal { .. })) {
-        let ((plan, place), step) = (rules.place(number), rules.step(number));
-        let given = given.iter().filter(|(name, _)| *name == step.name.as_str());
-        let mut values: Vec<Payload> = given.map(|(_, signal)| signal.clone()).collect();
-        if values.is_empty() {
-            let yes = plan.least_reply(place);
-            values.push(yes.unwrap_or_else(|error| panic!("{error}; list signals with `signal`")));
-            let refuses = rules.faults.contains(Faults::REFUSAL);
-            values.extend(plan.least_refusal(place).ok().filter(|_| refuses));
-        }
-        signals.extend(values.into_iter().map(|signal| (number, rules.payloads.number(signal))));
-    }
-    signals
+fn encoded<T: Saga>(data: &T) -> Payload {
+    Payload::encode(data).unwrap_or_else(|error| panic!("the saga's data: {error}"))
 }
-
-/// Starts a saga.
-#[track_caller]
-fn begin<M>(rules: &Rules<M>, number: usize, data: Payload) -> Local {
-    let id = SagaId::from_uuid(Uuid::from_u128(SAGA + number as u128));
-    let trace = TraceParent::of_message(id, MessageId::from_uuid(id.as_uuid()));
-    let now = Timestamp::from_micros(0);
-    let plan = &rules.plans[0];
-    let Transition { next, effects, decision } = start(plan, id, data, trace, now)
-        .unwrap_or_else(|error| panic!("{} cannot start: {error}", plan.reference()));
-    debug_assert_eq!(decision, Decision::Started);
-    let effects: Vec<Asked> = effects.iter().filter_map(|effect| rules.asked(&next, effect)).collect();
-    let instance = rules.instances.number(plain(next));
-    let mut local = Local { instance, cells: Vec::new() };
-    if let Err(wrong) = rules.take_effects(&mut local, &effects) {
-        panic!("{} cannot start: {wrong}", plan.reference());
-    }
-    local
-}
-
-/// The first saga's id; any UUIDv7 will do, and the next ones follow it.
-const SAGA: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0001;
 
 /// Half a gigabyte, and a minute or two: more than that is rarely a test.
 const STATES_MAX: usize = 5_000_000;

@@ -6,6 +6,7 @@
 //!
 //! `docs/explorer.md` says what is searched, why that is all, and what is left out.
 
+mod beginning;
 mod children;
 mod entries;
 mod explorer;

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod bank;
+mod dirty_read;
+#[path = "../document/mod.rs"]
+mod document;
 mod external;
 mod fences;
+mod lost_update;
 mod saga_of_one;
 mod shop;
 mod sub_sagas;

@@ -1,4 +1,5 @@
-//! Two sagas that are right alone and wrong together: each reads a balance and writes what it has made of it.
+//! A lost update: two sagas that are right alone and wrong together, since each reads a balance and writes what it has
+//! made of it.
 
 use saga_core::runtime::Reply;
 use saga_core::{Command, Definition, NothingToUndo, Participant, Saga, Step, saga};
@@ -89,7 +90,7 @@ fn one_deposit_is_right() {
 }
 
 #[test]
-fn of_two_deposits_one_is_lost() {
+fn a_lost_update_of_two_deposits_is_found() {
     let violation = deposits(2).run().violation.unwrap();
     assert_eq!(violation.what, "it is not so that every deposit is on the account");
     assert_eq!(
