@@ -45,6 +45,8 @@ pub(super) struct Letter {
 pub(super) enum Detail {
     /// Outboxes, and a relay that dies between publishing and deleting.
     Relay,
+    /// The same, but replies are published at once.
+    RelayOfCommands,
     /// Attempts up to this one, and temporary and permanent faults on their way.
     Attempts(u32),
 }
@@ -130,14 +132,15 @@ impl Unreduced {
     /// A step that is asked for ever is asked this often.
     const fn attempts_max(&self) -> u32 {
         match self.detail {
-            Detail::Relay => 1,
+            Detail::Relay | Detail::RelayOfCommands => 1,
             Detail::Attempts(max) => max,
         }
     }
 
     fn take(&self, plan: &Plan, letter: &Letter, faults: Faults, next: &mut Vec<Unreduced>) {
         let verdict = decide(self.fences.get(&letter.step), letter.direction);
-        let runs = matches!(verdict, Verdict::Run | Verdict::Undo(_)) && self.detail != Detail::Relay;
+        let runs =
+            matches!(verdict, Verdict::Run | Verdict::Undo(_)) && matches!(self.detail, Detail::Attempts(_));
         if runs && faults.contains(Faults::UNKNOWN) {
             next.push(self.fail(letter, Fault::temporary("explored")));
         }
@@ -195,7 +198,8 @@ impl Unreduced {
     fn store(&mut self, letter: Letter) {
         match self.detail {
             Detail::Relay => self.outbox.insert(letter),
-            Detail::Attempts(_) => self.network.insert(letter),
+            Detail::RelayOfCommands if !letter.is_reply => self.outbox.insert(letter),
+            Detail::RelayOfCommands | Detail::Attempts(_) => self.network.insert(letter),
         };
     }
 
