@@ -101,8 +101,9 @@ fn an_order_goes_well_whatever_fails() {
     orders(1).run().assert_ok();
 }
 
+/// Silence is left out: with it there are too many states for a test that is run with every change.
 #[test]
-fn two_orders_of_the_last_lamp_go_well_whatever_is_lost_or_late() {
+fn two_orders_of_the_last_lamp_go_well_whoever_comes_first_and_whoever_refuses() {
     let report = orders(2).faults(Faults::REFUSAL).run();
     report.assert_ok();
     assert!(report.states > 1_000, "{report}");
