@@ -106,10 +106,13 @@ fn a_lost_update_of_two_deposits_is_found() {
             "saga 2: done arrives for do write",
         ]
     );
-    let document = include_str!("../../../docs/explorer.md");
-    assert!(
-        document.contains(&violation.diagram),
-        "docs/explorer.md shows another picture:\n{}",
-        violation.diagram
-    );
+    let trace: Vec<&str> = violation.trace.iter().map(String::as_str).collect();
+    assert_eq!(deposits(2).replay(&trace).violation.unwrap().what, violation.what);
+    let (document, printed) = (include_str!("../../../docs/explorer.md"), violation.to_string());
+    let printed = printed.split("\n\nas a picture").next().unwrap();
+    for part in [printed, &violation.diagram] {
+        assert!(document.contains(part), "docs/explorer.md shows something else:\n{part}");
+    }
+    let parts = format!("{}{}", include_str!("dirty_read.rs"), violation.test);
+    crate::document::assert_parts_shown("explorer.md", &parts);
 }

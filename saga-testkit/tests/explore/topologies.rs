@@ -84,6 +84,18 @@ fn nothing_goes_wrong_when_commands_are_sent_once() {
     }
 }
 
+/// `docs/explorer.md` has these figures.
+#[test]
+fn each_fault_that_is_left_out_makes_the_search_smaller() {
+    let parts = [Part::Step, Part::Step, Part::Pivot, Part::Then];
+    let definition = Topology::of(parts).definition::<5>();
+    let states = |faults| explore(&definition).faults(faults).run().states;
+    assert_eq!(states(Faults::all()), 468);
+    assert_eq!(states(Faults::all().without(Faults::OPERATOR)), 208);
+    assert_eq!(states(Faults::REFUSAL | Faults::UNKNOWN), 120);
+    assert_eq!(states(Faults::REFUSAL), 31);
+}
+
 #[test]
 fn two_sagas_that_share_nothing_have_the_product_of_their_states() {
     let topology = Topology::of([Part::Step, Part::ClosedPivot]);
