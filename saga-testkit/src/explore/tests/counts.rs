@@ -106,7 +106,7 @@ fn groups_have_as_many_states_as_in_the_first_model() {
 }
 
 #[test]
-#[ignore = "takes a minute without optimization"]
+#[ignore = "takes a minute or two without optimization"]
 fn groups_of_four_have_as_many_states_as_in_the_first_model() {
     use Part::{Group, Step};
     assert_eq!(count(&[Group(4)], coarse), 20_221);
@@ -120,7 +120,7 @@ fn three_steps_with_a_relay_have_as_many_states_as_in_the_first_model() {
 }
 
 #[test]
-#[ignore = "takes a minute without optimization"]
+#[ignore = "takes a minute or two without optimization"]
 fn four_steps_with_a_relay_have_as_many_states_as_in_the_first_model() {
     assert_eq!(count_with_relay([Part::Step; 4]), 39_006);
 }

@@ -70,7 +70,7 @@ fn a_relay_that_may_die_at_every_point_makes_no_difference() {
 }
 
 #[test]
-#[ignore = "takes a minute without optimization"]
+#[ignore = "takes a minute or two without optimization"]
 fn a_relay_that_may_die_makes_no_difference_to_two_steps_that_are_not_answered() {
     compare::<1>(&[Part::Step, Part::Step], Faults::UNKNOWN, Detail::Relay);
 }
