@@ -52,6 +52,16 @@ impl<S: Saga, M> Asked<S, M> {
         story
     }
 
+    /// The work is under way: the saga that the step runs is, or a call to another system. The command is sent again
+    /// after a pause, and that is no attempt spent.
+    #[track_caller]
+    pub fn still_running(self) -> Story<S> {
+        let (step, direction) = (self.sent.step.clone(), self.sent.direction);
+        let mut story = self.answer(Answer::Running);
+        story.narrative.wait_out(&step, direction);
+        story
+    }
+
     /// No answer comes in time. The command is sent again, or given up if that was its last attempt.
     #[track_caller]
     pub fn time_out(mut self) -> Story<S> {

@@ -86,6 +86,25 @@ fn sub_sagas() -> Result<(), DefinitionError> {
 }
 
 #[test]
+fn a_parent_asks_on_as_long_as_its_child_is_under_way() -> Result<(), DefinitionError> {
+    let definition = saga(1).step::<Run<Delivery>>().pivot::<CapturePayment>().build()?;
+    let asked_often = (0..20).fold(given(&definition, PlaceOrder::of(30)), |story, _| {
+        story.expect::<Run<Delivery>>().still_running()
+    });
+
+    // None of that was an attempt: there are still five for an orchestrator that does not answer.
+    asked_often
+        .expect::<Run<Delivery>>()
+        .time_out()
+        .expect::<Run<Delivery>>()
+        .reply(Delivery::default())
+        .expect::<CapturePayment>()
+        .reply(())
+        .expect_completed();
+    Ok(())
+}
+
+#[test]
 fn a_saga_that_is_through_stays_with_its_version() -> Result<(), DefinitionError> {
     struct Unpacking;
     impl Pause<Delivery> for Unpacking {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use saga_core::{DefinitionError, Pause, Signal, saga};
+use saga_core::policy::Retry;
+use saga_core::{Command, Compensate, DefinitionError, Outcome, Pause, Signal, Step, Undoes, saga};
 use saga_testkit::story::given;
 use serde::{Deserialize, Serialize};
 
-use super::{CapturePayment, PlaceOrder, ReserveStock, failure};
+use super::{CapturePayment, PickItem, PlaceOrder, ReserveStock, ShipOrder, Shop, failure};
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum Decision {
@@ -103,6 +104,129 @@ fn pauses() -> Result<(), DefinitionError> {
         .reply(())
         .cancel("too much money")
         .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_compensated();
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+enum Objection {
+    None,
+    Raised,
+}
+
+commands! {
+    BookCourier "book"
+    DismissCourier "dismiss"
+}
+impl Undoes<BookCourier> for DismissCourier {}
+
+impl Compensate<PlaceOrder> for BookCourier {
+    type Undo = DismissCourier;
+
+    fn undo(_: &PlaceOrder, _: Outcome<()>) -> DismissCourier {
+        DismissCourier {}
+    }
+}
+
+impl Step<PlaceOrder> for BookCourier {
+    fn command(_: &PlaceOrder) -> Self {
+        BookCourier {}
+    }
+
+    fn retry() -> Retry {
+        Retry::default().timeout(Duration::from_secs(10)).deadline(Duration::from_secs(15))
+    }
+}
+
+impl Signal<PlaceOrder> for Objection {
+    const NAME: &'static str = "objection";
+
+    fn deadline() -> Duration {
+        Duration::from_secs(24 * 3600)
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Objection::Raised)
+    }
+
+    fn at_deadline(_: &PlaceOrder) -> Option<Self> {
+        Some(Objection::None)
+    }
+}
+
+#[test]
+fn time() -> Result<(), DefinitionError> {
+    let definition = saga(1)
+        .wait::<Objection>()
+        .step::<BookCourier>()
+        .step::<ReserveStock>()
+        .pivot::<CapturePayment>()
+        .then_pause::<CoolingOff>()
+        .then::<ShipOrder>()
+        .deadline(Duration::from_secs(24 * 3600 + 25))
+        .build()?;
+
+    // Silence is consent. The courier has fifteen seconds, of which the second attempt gets what is left.
+    let agreed = || given(&definition, PlaceOrder::of(30)).pass_deadline::<Objection>();
+    agreed()
+        .expect::<BookCourier>()
+        .time_out()
+        .expect::<BookCourier>()
+        .time_out()
+        .expect_undo::<BookCourier>()
+        .undone()
+        .expect_compensated();
+
+    // The saga has a day and twenty-five seconds to come to its pivot, and ten of them went to the courier.
+    agreed()
+        .expect::<BookCourier>()
+        .time_out()
+        .expect::<BookCourier>()
+        .reply(())
+        .expect::<ReserveStock>()
+        .time_out()
+        .expect::<ReserveStock>()
+        .time_out()
+        .expect_undo::<ReserveStock>()
+        .undone()
+        .expect_undo::<BookCourier>()
+        .undone()
+        .expect_compensated();
+
+    // Once its pivot is asked for, it has all the time that it needs.
+    agreed()
+        .expect::<BookCourier>()
+        .reply(())
+        .expect::<ReserveStock>()
+        .reply(())
+        .expect::<CapturePayment>()
+        .time_out()
+        .expect::<CapturePayment>()
+        .time_out()
+        .expect::<CapturePayment>()
+        .reply(())
+        .pass_pause::<CoolingOff>(Duration::from_secs(600))
+        .expect::<ShipOrder>()
+        .reply(())
+        .expect_completed();
+    Ok(())
+}
+
+#[test]
+fn an_item_that_is_never_answered_is_undone_with_those_that_are() -> Result<(), DefinitionError> {
+    let definition = saga(1).for_each::<PickItem>().pivot::<CapturePayment>().build()?;
+    let order = PlaceOrder { items: vec!["pen".into(), "ink".into(), "lamp".into()], ..PlaceOrder::of(7) };
+
+    // Two at once, and the lamp is not asked for any more.
+    given(&definition, order)
+        .expect_item::<PickItem>("pen")
+        .answer_later()
+        .expect_item::<PickItem>("ink")
+        .never_answer()
+        .expect_undo_item::<PickItem>("pen")
+        .undone()
+        .expect_undo_item::<PickItem>("ink")
         .undone()
         .expect_compensated();
     Ok(())
