@@ -70,13 +70,15 @@ pub struct Topology {
     deadline: Option<Duration>,
     conditional: bool,
     newer_errands: bool,
+    /// The number of the step whose participant calls another system.
+    calls_out: Option<usize>,
 }
 
 impl Topology {
     /// A saga of these parts.
     pub fn of(parts: impl IntoIterator<Item = Part>) -> Self {
         let parts = parts.into_iter().collect();
-        Topology { parts, deadline: None, conditional: false, newer_errands: false }
+        Topology { parts, deadline: None, conditional: false, newer_errands: false, calls_out: None }
     }
 
     /// The same with a deadline.
@@ -95,6 +97,13 @@ impl Topology {
     #[must_use]
     pub fn with_newer_errands(self) -> Self {
         Topology { newer_errands: true, ..self }
+    }
+
+    /// The same, whose step with this number is done by calling another system. It says so to the explorer only: a
+    /// definition does not know how a participant works.
+    #[must_use]
+    pub fn calling_out(self, number: usize) -> Self {
+        Topology { calls_out: Some(number), ..self }
     }
 
     /// The saga's definition. Each command is given up after so many attempts.
@@ -136,10 +145,25 @@ impl Topology {
     ///
     /// # Panics
     ///
-    /// Panics as [`definition`](Topology::definition).
+    /// Panics as [`definition`](Topology::definition), and if what calls out is no step with a command.
     #[track_caller]
     pub fn explorer<const ATTEMPTS: u32>(&self) -> Explorer<Diary, ()> {
-        errand::added::<ATTEMPTS>(explore(&self.definition::<ATTEMPTS>()), self.newer_errands)
+        let explorer = explore(&self.definition::<ATTEMPTS>());
+        let explorer = errand::added::<ATTEMPTS>(explorer, self.newer_errands);
+        match self.calls_out {
+            Some(number) => draft::external::<ATTEMPTS>(explorer, self.part_of(number), number),
+            None => explorer,
+        }
+    }
+
+    /// The part that the step with this number is of.
+    fn part_of(&self, number: usize) -> Part {
+        let mut ends = self.parts.iter().scan(0, |end, part| {
+            *end += part.steps();
+            Some((*part, *end))
+        });
+        let part = ends.find(|(_, end)| number < *end).map(|(part, _)| part);
+        part.unwrap_or_else(|| panic!("there is no step {number}"))
     }
 }
 
@@ -149,7 +173,8 @@ impl fmt::Display for Topology {
         let deadline = if self.deadline.is_some() { ", with a deadline" } else { "" };
         let conditions = if self.conditional { ", with conditions" } else { "" };
         let errands = if self.newer_errands { ", with newer errands" } else { "" };
-        write!(f, "{}{deadline}{conditions}{errands}", parts.join(", "))
+        write!(f, "{}{deadline}{conditions}{errands}", parts.join(", "))?;
+        self.calls_out.map_or(Ok(()), |number| write!(f, ", whose step {number} calls out"))
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Explorer<S, M> {
     pub(super) ask: Ask,
     decide: Decide,
     decide_external: DecideExternal,
-    pub(super) external: HashSet<&'static str>,
+    external: HashSet<&'static str>,
     participants: Participants<M>,
     invariants: Vec<Condition<M>>,
     finals: Vec<Condition<M>>,

@@ -7,6 +7,7 @@ use saga_core::definition::{AfterPivot, BeforePivot, Builder};
 
 use super::steps::{Away, Diary, News, Rest, Turn, Word, Work};
 use super::{Errand, Part, errand};
+use crate::explore::Explorer;
 
 pub(super) type Before = Builder<Diary, BeforePivot>;
 type After = Builder<Diary, AfterPivot>;
@@ -145,6 +146,28 @@ fn when_step<Phase, const ATTEMPTS: u32>(
     number: usize,
 ) -> Builder<Diary, Phase> {
     with_number!(number, N => saga.when_step::<Work<N, ATTEMPTS>>(Diary::wants::<N>))
+}
+
+/// Says to the explorer that a step's participant calls another system.
+pub(super) fn external<const ATTEMPTS: u32>(
+    explorer: Explorer<Diary, ()>,
+    part: Part,
+    number: usize,
+) -> Explorer<Diary, ()> {
+    match part {
+        Part::Pivot => explorer.external::<Turn<false, ATTEMPTS>>(),
+        Part::ClosedPivot => explorer.external::<Turn<true, ATTEMPTS>>(),
+        Part::Elsewhere => with_number!(number, N => explorer.external::<Away<N, ATTEMPTS>>()),
+        Part::Step | Part::Check | Part::Loop | Part::Group(_) | Part::Beside(_) => {
+            with_number!(number, N => explorer.external::<Work<N, ATTEMPTS>>())
+        }
+        Part::Then | Part::ThenBoth | Part::ThenLoop => {
+            with_number!(number, N => explorer.external::<Work<N, ATTEMPTS>>())
+        }
+        Part::Wait | Part::Notify | Part::Pause | Part::Gone | Part::Run(_) | Part::RunEach(_) => {
+            panic!("{part} has no command that could call out")
+        }
+    }
 }
 
 /// The step whose number is `START` and so many.

@@ -187,14 +187,9 @@ fn seen_by_the_second(rules: &Rules<()>, world: &World) -> (Status, Vec<&'static
 /// and an undo is one move; so it needs the three rules, and no more.
 #[test]
 fn a_step_that_calls_out_has_as_many_states_as_in_the_second_model() {
-    let parts = [Part::Step, Part::ClosedPivot, Part::Then];
-    let definition = Topology::of(parts).definition::<2>();
-    let faults = Faults::REFUSAL | Faults::UNKNOWN;
-    let mut explorer =
-        explore(&definition).saga(&Diary::default()).faults(faults).external_fence(three_rules);
-    let charge = definition.plan().steps()[0].command().unwrap().command_type.to_string();
-    explorer.external.insert(charge.leak());
-    let (rules, start) = explorer.prepare();
+    let topology = Topology::of([Part::Step, Part::ClosedPivot, Part::Then]).calling_out(0);
+    let explorer = topology.explorer::<2>().faults(Faults::REFUSAL | Faults::UNKNOWN);
+    let (rules, start) = explorer.external_fence(three_rules).prepare();
 
     let worlds = explored_by(&rules, start, |world, made| {
         let undone = world.sagas[0].cells.iter().any(|cell| cell.outside.is_undone());

@@ -1,17 +1,14 @@
 //! Calls that nobody comes back with: without the watch they are found to stand.
 
 use super::super::search::Search;
-use crate::explore::{Faults, explore};
-use crate::topology::{Diary, Part, Topology};
+use crate::explore::Faults;
+use crate::topology::{Part, Topology};
 
 /// What is found in a saga with a step that calls out, and after how many moves, if rows are watched or not.
 fn found(watches: bool) -> Option<(String, usize)> {
-    let definition = Topology::of([Part::Step, Part::Pivot]).definition::<2>();
+    let topology = Topology::of([Part::Step, Part::Pivot]).calling_out(0);
     let faults = Faults::REFUSAL | Faults::UNKNOWN | Faults::STRAY;
-    let mut explorer = explore(&definition).saga(&Diary::default()).faults(faults);
-    let charge = definition.plan().steps()[0].command().unwrap().command_type.to_string();
-    explorer.external.insert(charge.leak());
-    let (mut rules, start) = explorer.prepare();
+    let (mut rules, start) = topology.explorer::<2>().faults(faults).prepare();
     rules.watches = watches;
     let searched = Search::new(&rules, 1_000_000).run(&start);
     searched.found.map(|found| (found.wrong, found.path.len()))
