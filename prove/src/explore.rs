@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::ExploreArguments;
 use crate::draw::Dice;
 use crate::progress;
-use crate::subjects::{Subject, alone, changing, examples, families, pairs, shapes, upgrades};
+use crate::subjects::{Subject, alone, changing, examples, external, families, pairs, shapes, upgrades};
 
 /// The line that `--json` prints.
 #[derive(Debug, Default, Serialize)]
@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &ExploreArguments) -> anyhow::Result<()> {
     }
     let began = now();
     let single = examples()?.into_iter().chain(shapes()).chain(changing());
-    let subjects: Vec<Subject> = single.chain(families()).chain(upgrades()).chain(pairs()).collect();
+    let subjects: Vec<Subject> =
+        single.chain(external()).chain(families()).chain(upgrades()).chain(pairs()).collect();
     let mut proof = Proof::begin(arguments.json, subjects.len());
     subjects.into_iter().for_each(|subject| proof.explore(subject));
     let limit = Duration::from_secs(arguments.seconds.unwrap_or_default());

@@ -32,7 +32,8 @@ fn example<S: Saga>(name: &str, explorer: Explorer<S, ()>) -> Subject {
 #[cfg(saga_planted)]
 pub(crate) fn small() -> anyhow::Result<impl Iterator<Item = Subject>> {
     let small = sequences().take(3).chain(groups().take(1)).chain(mixtures().map(Topology::of));
-    Ok(small.map(|topology| alone(&topology, 0)).chain(examples()?).chain(upgrades()))
+    let small = small.map(|topology| alone(&topology, 0));
+    Ok(small.chain(examples()?).chain(upgrades()).chain(families().take(1)).chain(external().take(3)))
 }
 
 /// Sagas of all shapes, each alone.
@@ -130,6 +131,32 @@ pub(crate) fn families() -> impl Iterator<Item = Subject> {
     let each = Topology::of([RunEach(Short)]);
     let each = Subject { name: format!("{each} (two)"), explored: explored(&each, Diary::of(2)) };
     shapes.chain(newer).map(|topology| alone(&topology, 0)).chain([each])
+}
+
+/// Sagas one of whose steps is done by calling another system.
+pub(crate) fn external() -> impl Iterator<Item = Subject> {
+    use Part::{Check, ClosedPivot, Group, Pivot, Step, Then, ThenBoth};
+    let shapes: [(&[Part], usize); 10] = [
+        (&[Step], 0),
+        (&[Check, Step], 0),
+        (&[Step, ClosedPivot, Then], 0),
+        (&[Step, ClosedPivot, Then], 1),
+        (&[Step, ClosedPivot, Then], 2),
+        (&[Group(2)], 0),
+        (&[Group(2), ClosedPivot], 1),
+        (&[Step, Step, Pivot], 0),
+        (&[Step, Pivot, ThenBoth], 1),
+        (&[Step, Pivot, ThenBoth], 2),
+    ];
+    let of = |parts: &[Part]| Topology::of(parts.iter().copied());
+    let alone_each = shapes.into_iter().map(move |(parts, step)| alone(&of(parts).calling_out(step), 0));
+    let newer: [(&[Part], &[Part]); 2] = [
+        (&[Step, Step, Pivot], &[Step, Step, Pivot, Then]),
+        (&[Step, ClosedPivot], &[Step, Step, ClosedPivot]),
+    ];
+    let moving =
+        newer.into_iter().map(move |(older, newer)| upgrade(&of(older).calling_out(0), &of(newer), 0));
+    alone_each.chain(moving)
 }
 
 /// Sagas that may move to a newer version at any moment.

@@ -8,6 +8,7 @@ use saga_core::{
     Command, Compensate, Definition, NothingToUndo, Outcome, Participant, Retriable, Saga, Step, Undoes, saga,
 };
 use saga_testkit::explore::{Explorer, Faults, Violation, explore};
+use saga_testkit::topology::{Part, Topology};
 use serde::{Deserialize, Serialize};
 
 struct Payment;
@@ -91,6 +92,23 @@ fn so_do_a_pivot_a_check_and_a_step_after_the_pivot() {
     explore(&order).faults(faults).external::<Screen>().run().assert_ok();
     explore(&order).faults(faults).external::<Capture>().run().assert_ok();
     explore(&order).faults(faults).external::<Ship>().run().assert_ok();
+}
+
+#[test]
+fn so_does_one_of_a_group_and_one_of_a_saga_that_moves_to_a_newer_version() {
+    let faults = Faults::REFUSAL | Faults::UNKNOWN | Faults::STRAY;
+    let group = Topology::of([Part::Group(2), Part::ClosedPivot]);
+    let states = |topology: Topology| {
+        let report = topology.explorer::<5>().faults(faults).run();
+        report.assert_ok();
+        report.states
+    };
+    assert!(states(group.clone().calling_out(1)) > 2 * states(group));
+
+    let first = Topology::of([Part::Step, Part::ClosedPivot]).calling_out(0);
+    let second = Topology::of([Part::Step, Part::Step, Part::ClosedPivot]);
+    let second = second.upgrade_of::<5>(&first.definition::<5>());
+    first.explorer::<5>().upgrade_to(&second).faults(faults).run().assert_ok();
 }
 
 type Fence = fn(Option<&FenceState>, Direction, &Progress) -> ExternalVerdict;
