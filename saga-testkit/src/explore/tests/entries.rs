@@ -130,21 +130,11 @@ fn without_width(plan: &Plan, saga: &Instance, event: &Event, now: Timestamp) ->
         let queued = running.steps.iter_mut().filter(|record| matches!(record.state, StepState::Queued));
         for record in queued {
             record.state = StepState::Doing(first_try(now));
-            let Effect::Send { direction, attempt, destination, command_type, body, trace, .. } =
-                sent(plan, 0, Direction::Do)
-            else {
-                return;
-            };
-            let step = record.name.clone();
-            moved.effects.push(Effect::Send {
-                step,
-                direction,
-                attempt,
-                destination,
-                command_type,
-                body,
-                trace,
-            });
+            let mut command = sent(plan, 0, Direction::Do);
+            if let Effect::Send { step, .. } = &mut command {
+                *step = record.name.clone();
+            }
+            moved.effects.push(command);
         }
     })
 }
