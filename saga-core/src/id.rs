@@ -1,11 +1,15 @@
 //! Names and ids: of sagas, steps, messages and destinations. Plain values; message ids are derived, never drawn.
 
+mod destination;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use destination::Destination;
 
 /// Identifies one saga for its whole life: a UUIDv7, fresh at every start.
 ///
@@ -223,11 +227,6 @@ name!(
     "#:/"
 );
 name!(
-    /// Where messages are sent: a queue on RabbitMQ, a topic on Kafka.
-    Destination,
-    ""
-);
-name!(
     /// The name of a participant: one service with one fence database.
     ParticipantName,
     ""
@@ -242,18 +241,6 @@ name!(
     SagaName,
     ""
 );
-
-impl Destination {
-    /// Where the commands of `participant` are sent: the queue or topic of its name.
-    pub fn of(participant: &ParticipantName) -> Destination {
-        Destination(participant.0.clone())
-    }
-
-    /// Where the messages go that this destination's readers cannot read: `<name>.dead`.
-    pub fn dead_letters(&self) -> Destination {
-        Destination(format!("{self}.dead").into())
-    }
-}
 
 /// What the business calls this saga (an order number, say); unique per saga type, and kept for ever.
 ///

@@ -42,7 +42,7 @@ impl Namespaced {
 
     /// The whole name of a destination. An error says that it is too long.
     fn whole(&self, destination: &Destination) -> Result<Destination, NameError> {
-        Destination::new(format!("{}.{destination}", self.namespace))
+        destination.within(&self.namespace)
     }
 
     fn moved(&self, envelope: &Envelope) -> Result<Envelope, NameError> {
