@@ -52,6 +52,7 @@ impl Transport for Directory {
         "directory"
     }
 
+    /// No topics: all readers of a directory share its messages, whatever their group.
     fn capabilities(&self) -> Capabilities {
         Capabilities::least(BODY_BYTES_MAX).reports_unroutable()
     }

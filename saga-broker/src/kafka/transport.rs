@@ -66,7 +66,7 @@ impl Transport for Kafka {
             .lanes(Lanes::PerKey)
             .redelivery(Redelivery::Cursor)
             .reports_unroutable()
-            .fan_out()
+            .topics()
     }
 
     async fn declare(&self, destinations: &[Destination]) -> Result<(), TransportError> {

@@ -1,6 +1,6 @@
 //! The broker behind the transport in memory: queues, and the connections that messages are out on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -26,10 +26,19 @@ struct Queues {
     away: bool,
     /// The clients that are open.
     clients: HashSet<u64>,
-    ready: HashMap<Destination, BTreeMap<u64, Message>>,
+    /// The groups of each topic that was declared.
+    topics: HashMap<Destination, BTreeSet<String>>,
+    ready: HashMap<Queue, BTreeMap<u64, Message>>,
     connections: HashMap<u64, Connection>,
     /// Numbers messages and connections, in the order of their coming.
     last_number: u64,
+}
+
+/// What is read: a destination that is a queue, or what one group has of a topic.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Queue {
+    source: Destination,
+    group: Option<String>,
 }
 
 struct Message {
@@ -40,7 +49,7 @@ struct Message {
 /// One subscription's connection, and the messages that are out on it.
 struct Connection {
     client: u64,
-    source: Destination,
+    queue: Queue,
     in_flight_max: usize,
     unsettled: BTreeMap<u64, Message>,
 }
@@ -61,10 +70,9 @@ impl Broker {
     }
 
     pub(super) fn declare(&self, destinations: &[Destination]) {
-        let ready = &mut self.lock().ready;
+        let mut queues = self.lock();
         for destination in destinations {
-            ready.entry(destination.clone()).or_default();
-            ready.entry(destination.dead_letters()).or_default();
+            queues.declare(destination);
         }
     }
 
@@ -115,7 +123,7 @@ impl Broker {
             queues.connections.extract_if(|number, connection| gone(*number, connection)).collect();
         for (_, connection) in lost {
             for (number, message) in connection.unsettled {
-                queues.give_back(&connection.source, number, message);
+                queues.give_back(&connection.queue, number, message);
             }
         }
         self.changed.notify_waiters();
@@ -133,6 +141,14 @@ impl Queues {
         self.last_number
     }
 
+    fn declare(&mut self, destination: &Destination) {
+        self.ready.entry(Queue::of(destination.dead_letters())).or_default();
+        match destination.is_topic() {
+            true => drop(self.topics.entry(destination.clone()).or_default()),
+            false => drop(self.ready.entry(Queue::of(destination.clone())).or_default()),
+        }
+    }
+
     fn accept(&mut self, client: u64, envelope: &Envelope) -> Result<(), PublishError> {
         if !self.clients.contains(&client) {
             return Err(PublishError::Temporary(CLOSED.into()));
@@ -146,16 +162,30 @@ impl Queues {
             let why = format!("a body of {bytes} bytes, {BODY_BYTES_MAX} are allowed");
             return Err(PublishError::Permanent(why));
         }
-        let Some(queue) = self.ready.get_mut(&envelope.destination) else {
+        let Some(queues) = self.queues_of(&envelope.destination) else {
             let why = format!("nobody has declared {}", envelope.destination);
             return Err(PublishError::Temporary(why));
         };
-        if queue.len() >= QUEUE_LENGTH_MAX {
+        let is_full =
+            |queue: &Queue| self.ready.get(queue).is_some_and(|ready| ready.len() >= QUEUE_LENGTH_MAX);
+        if queues.iter().any(is_full) {
             return Err(PublishError::Temporary(format!("{} is full", envelope.destination)));
         }
-        let message = Message { envelope: envelope.clone(), redelivered: false };
-        queue.insert(number, message);
+        for queue in queues {
+            let message = Message { envelope: envelope.clone(), redelivered: false };
+            self.ready.entry(queue).or_default().insert(number, message);
+        }
         Ok(())
+    }
+
+    /// Where a message for `destination` is put; `None` if nobody has declared it.
+    fn queues_of(&self, destination: &Destination) -> Option<Vec<Queue>> {
+        if destination.is_topic() {
+            let groups = self.topics.get(destination)?;
+            return Some(groups.iter().map(|group| Queue::of_group(destination, group)).collect());
+        }
+        let queue = Queue::of(destination.clone());
+        self.ready.contains_key(&queue).then(|| vec![queue])
     }
 
     fn connect(&mut self, client: u64, options: &SubscribeOptions) -> Result<u64, TransportError> {
@@ -168,26 +198,33 @@ impl Queues {
         if options.in_flight_max == 0 {
             return Err(TransportError::Permanent("zero deliveries in flight".into()));
         }
-        if !self.ready.contains_key(&options.source) {
+        let Some(queue) = self.queue_to_read(options) else {
             let why = format!("nobody has declared {}", options.source);
             return Err(TransportError::Permanent(why));
-        }
-        let connection = Connection {
-            client,
-            source: options.source.clone(),
-            in_flight_max: options.in_flight_max,
-            unsettled: BTreeMap::new(),
         };
+        let connection =
+            Connection { client, queue, in_flight_max: options.in_flight_max, unsettled: BTreeMap::new() };
         let number = self.next_number();
         self.connections.insert(number, connection);
         Ok(number)
+    }
+
+    /// What a subscription reads; of a topic, what its group has from now on, if the group is new.
+    fn queue_to_read(&mut self, options: &SubscribeOptions) -> Option<Queue> {
+        let SubscribeOptions { source, group, .. } = options;
+        if source.is_topic() {
+            self.topics.get_mut(source)?.insert(group.clone());
+            return Some(Queue::of_group(source, group));
+        }
+        let queue = Queue::of(source.clone());
+        self.ready.contains_key(&queue).then_some(queue)
     }
 
     fn take(&mut self, generation: u64, max: usize) -> Result<Vec<Delivery>, TransportError> {
         let Some(connection) = self.connections.get_mut(&generation) else {
             return Err(TransportError::Temporary("the connection was lost".into()));
         };
-        let Some(queue) = self.ready.get_mut(&connection.source) else {
+        let Some(queue) = self.ready.get_mut(&connection.queue) else {
             return Ok(Vec::new());
         };
         let room = connection.in_flight_max - connection.unsettled.len();
@@ -198,19 +235,19 @@ impl Queues {
     fn settle(&mut self, token: Token, settlement: &Settlement) -> Result<(), SettleError> {
         let connection = self.connections.get_mut(&token.generation).ok_or(SettleError::Lost)?;
         let message = connection.unsettled.remove(&token.id).ok_or(SettleError::Lost)?;
-        let source = connection.source.clone();
+        let queue = connection.queue.clone();
         match settlement {
             Settlement::Ack => {}
-            Settlement::Release => self.give_back(&source, token.id, message),
-            Settlement::DeadLetter { reason } => self.bury(&source, message, reason),
+            Settlement::Release => self.give_back(&queue, token.id, message),
+            Settlement::DeadLetter { reason } => self.bury(&queue.source, message, reason),
         }
         Ok(())
     }
 
     /// Puts a message back to where it stood in its queue.
-    fn give_back(&mut self, source: &Destination, number: u64, message: Message) {
+    fn give_back(&mut self, queue: &Queue, number: u64, message: Message) {
         let again = Message { redelivered: true, ..message };
-        self.ready.entry(source.clone()).or_default().insert(number, again);
+        self.ready.entry(queue.clone()).or_default().insert(number, again);
     }
 
     /// The one way into a queue that ignores its limit: a dead letter that is dropped is a message that is lost.
@@ -219,8 +256,18 @@ impl Queues {
         envelope.destination = source.dead_letters();
         envelope.headers.insert(DEAD_REASON, reason);
         let number = self.next_number();
-        let queue = self.ready.entry(envelope.destination.clone()).or_default();
+        let queue = self.ready.entry(Queue::of(envelope.destination.clone())).or_default();
         queue.insert(number, Message { envelope, redelivered: false });
+    }
+}
+
+impl Queue {
+    fn of(source: Destination) -> Self {
+        Queue { source, group: None }
+    }
+
+    fn of_group(topic: &Destination, group: &str) -> Self {
+        Queue { source: topic.clone(), group: Some(group.to_owned()) }
     }
 }
 

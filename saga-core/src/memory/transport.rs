@@ -12,7 +12,8 @@ use crate::port::{
     SubscribeOptions, Subscription, Token, Transport, TransportError,
 };
 
-/// A transport between the tasks of one process: named queues, whose readers share the messages.
+/// A transport between the tasks of one process: queues, whose readers share the messages, and topics, of which each
+/// group of readers gets all.
 ///
 /// A message that was not settled comes again, in its old place, when its subscription is dropped, severed or closed.
 ///
@@ -95,7 +96,7 @@ impl Transport for MemoryTransport {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::least(BODY_BYTES_MAX).lanes(Lanes::PerDestination).reports_unroutable()
+        Capabilities::least(BODY_BYTES_MAX).lanes(Lanes::PerDestination).reports_unroutable().topics()
     }
 
     async fn declare(&self, destinations: &[Destination]) -> Result<(), TransportError> {

@@ -20,8 +20,9 @@ pub struct Capabilities {
     pub redelivery: Redelivery,
     /// Publishing to a destination that nobody declared is reported as [`PublishError::Temporary`].
     pub reports_unroutable: bool,
-    /// Each group gets every message. Without it all readers of a destination share its messages, whatever their group.
-    pub fan_out: bool,
+    /// Each group gets every message of a topic. Without it all readers of a topic share its messages, whatever their
+    /// group, as those of a queue do.
+    pub topics: bool,
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
 }
@@ -34,7 +35,7 @@ impl Capabilities {
             lanes: Lanes::None,
             redelivery: Redelivery::Individual,
             reports_unroutable: false,
-            fan_out: false,
+            topics: false,
             body_bytes_max,
         }
     }
@@ -59,9 +60,9 @@ impl Capabilities {
         Capabilities { reports_unroutable: true, ..self }
     }
 
-    /// The same, giving every message to each group.
-    pub const fn fan_out(self) -> Self {
-        Capabilities { fan_out: true, ..self }
+    /// The same, giving every message of a topic to each group.
+    pub const fn topics(self) -> Self {
+        Capabilities { topics: true, ..self }
     }
 }
 
@@ -124,7 +125,7 @@ impl TransportError {
 pub struct SubscribeOptions {
     /// What is read.
     pub source: Destination,
-    /// Subscriptions of one group share the messages. One process group, one name.
+    /// Subscriptions of one group share the messages. One service, one name, the same in each of its processes.
     pub group: String,
     /// How many deliveries may be out and unsettled at once. The transport's back-pressure.
     pub in_flight_max: usize,
@@ -189,6 +190,12 @@ pub enum SettleError {
 /// - **Reconnecting is the transport's business**: a lost connection shows as errors of the calls under way, and later
 ///   calls find a fresh one.
 /// - **Ids are not unique** within a batch; results are by position.
+/// - **A queue's readers share its messages.** Every one of them names the same group.
+/// - **A topic's groups get every message each**, where [`Capabilities::topics`] says so, and the readers of one group
+///   share them. A group begins with its first `subscribe`: what is published after that returned is kept for it, also
+///   while nobody reads. Whether it gets older messages, too, is the transport's business. It ends by an operator's hand.
+/// - **A topic without readers takes messages**: whoever tells something need not know whether somebody listens.
+/// - **A queue and a topic do not share a name.** There are brokers to which they are the same thing.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// What the transport is called in logs and metrics.
@@ -197,7 +204,7 @@ pub trait Transport: Send + Sync + 'static {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Creates destinations and their dead letters where they do not exist.
+    /// Creates destinations and their dead letters where they do not exist: queues as queues, topics as topics.
     ///
     /// # Errors
     ///
@@ -211,7 +218,7 @@ pub trait Transport: Send + Sync + 'static {
     /// If the future is dropped, each message may or may not have been published. Publishing again is harmless.
     async fn publish(&self, batch: &[Envelope]) -> Vec<Result<(), PublishError>>;
 
-    /// Begins to read a destination that was declared.
+    /// Begins to read a destination that was declared. Of a topic, the group is made if it is new.
     async fn subscribe(&self, options: SubscribeOptions) -> Result<Box<dyn Subscription>, TransportError>;
 
     /// Closes connections. Deliveries that are not settled come again elsewhere.

@@ -41,7 +41,10 @@ pub(crate) enum Flaw {
     AcksDeadLetters,
     HidesDeadReasons,
     StarvesTheSecondReader,
-    ClaimsToFanOut,
+    TakesTopicsForQueues,
+    GivesEachReaderAGroup,
+    MixesTopics,
+    RefusesUnreadTopics,
     HangsWhileAway,
     CallsAwayPermanent,
     ForgetsOnRestart,
@@ -106,7 +109,20 @@ struct BrokenTransport {
 }
 
 impl BrokenTransport {
+    /// The destination that is used in place of another one.
+    fn taken_for(&self, destination: &Destination) -> Destination {
+        match self.flaw {
+            Flaw::TakesTopicsForQueues => Destination::new(destination.as_str()).unwrap(),
+            Flaw::MixesTopics if destination.is_topic() => Destination::topic("all").unwrap(),
+            _ => destination.clone(),
+        }
+    }
+
     async fn publish_one(&self, mut envelope: Envelope) -> Result<(), PublishError> {
+        envelope.destination = self.taken_for(&envelope.destination);
+        if self.flaw == Flaw::RefusesUnreadTopics && self.seen.subscriptions.load(Ordering::Relaxed) == 0 {
+            return Err(PublishError::Temporary("nobody listens".into()));
+        }
         let count = self.seen.published.fetch_add(1, Ordering::Relaxed);
         let fresh = self.seen.ids.lock().unwrap().insert(envelope.id);
         if self.flaw == Flaw::LosesEveryTenth && count % 10 == 9
@@ -159,7 +175,6 @@ impl Transport for BrokenTransport {
     fn capabilities(&self) -> Capabilities {
         let capabilities = self.inner.capabilities();
         match self.flaw {
-            Flaw::ClaimsToFanOut => capabilities.fan_out(),
             Flaw::ForgetsOnRestart => capabilities.durable(),
             _ => capabilities,
         }
@@ -175,7 +190,8 @@ impl Transport for BrokenTransport {
                 self.empty(destination).await;
             }
         }
-        self.inner.declare(destinations).await
+        let taken_for: Vec<_> = destinations.iter().map(|destination| self.taken_for(destination)).collect();
+        self.inner.declare(&taken_for).await
     }
 
     async fn publish(&self, batch: &[Envelope]) -> Vec<Result<(), PublishError>> {
@@ -198,6 +214,10 @@ impl Transport for BrokenTransport {
             options.in_flight_max *= 10;
         }
         let earlier = self.seen.subscriptions.fetch_add(1, Ordering::Relaxed);
+        options.source = self.taken_for(&options.source);
+        if self.flaw == Flaw::GivesEachReaderAGroup {
+            options.group = format!("{} {earlier}", options.group);
+        }
         let starves = self.flaw == Flaw::StarvesTheSecondReader && earlier > 0;
         let inner = self.inner.subscribe(options).await?;
         Ok(Box::new(BrokenSubscription { flaw: self.flaw, inner, starves, room: limit }))

@@ -29,6 +29,7 @@ found! { saga_testkit::suite::transport, crate::broken::Broken::new;
     }
     ConfirmsEverything {
         each_message_of_a_batch_has_its_own_result: "message 0 of a batch",
+        a_topic_that_nobody_declared_harms_no_other_message: "message 7 of a batch",
         publishing_while_the_broker_is_away_ends_and_recovers: "nothing is confirmed",
         nothing_confirmed_is_lost_while_connections_are_cut: "nothing arrives",
     }
@@ -82,8 +83,18 @@ found! { saga_testkit::suite::transport, crate::broken::Broken::new;
     StarvesTheSecondReader {
         readers_of_one_group_share_the_messages: "one reader of two",
     }
-    ClaimsToFanOut {
+    TakesTopicsForQueues {
         each_group_gets_every_message: "are lost",
+    }
+    GivesEachReaderAGroup {
+        readers_of_one_group_share_a_topic: "went to both readers",
+        a_group_keeps_what_comes_while_nobody_reads: "are lost",
+    }
+    MixesTopics {
+        each_group_gets_every_message: "what belongs to another topic came along",
+    }
+    RefusesUnreadTopics {
+        a_topic_without_readers_takes_messages: "nobody listens",
     }
     HangsWhileAway {
         publishing_while_the_broker_is_away_ends_and_recovers: "within its deadline",

@@ -45,6 +45,7 @@ mod receive;
 mod settle;
 mod share;
 mod tools;
+mod topics;
 
 pub use faults::*;
 pub use harness::Harness;
@@ -52,6 +53,7 @@ pub use publish::*;
 pub use receive::*;
 pub use settle::*;
 pub use share::*;
+pub use topics::*;
 
 /// One test for each scenario of the suite [`transport`](crate::suite::transport), for a
 /// [`Harness`](crate::suite::transport::Harness).
@@ -77,7 +79,11 @@ macro_rules! transport_suite {
                 a_dead_letter_keeps_its_message_and_has_its_reason
                 ten_thousand_messages_are_settled_in_any_order
                 readers_of_one_group_share_the_messages
+                readers_of_one_group_share_a_topic
                 each_group_gets_every_message
+                a_group_keeps_what_comes_while_nobody_reads
+                a_topic_without_readers_takes_messages
+                a_topic_that_nobody_declared_harms_no_other_message
                 many_clients_start_at_once
                 a_message_whose_connection_was_cut_comes_again
                 nothing_is_lost_while_a_readers_connection_is_cut

@@ -23,13 +23,19 @@ pub async fn a_released_message_comes_again(harness: &dyn Harness) -> Result<(),
     Ok(())
 }
 
-/// A dead letter is found at `<destination>.dead` with everything it had and a reason, and does not come again.
+/// A dead letter is found at `<destination>.dead` with everything it had and a reason, and does not come again; of a
+/// queue, and of a topic.
 pub async fn a_dead_letter_keeps_its_message_and_has_its_reason(
     harness: &dyn Harness,
 ) -> Result<(), Skipped> {
-    let client = Client::new(harness).await;
-    client.publish(&client.messages(0..3)).await;
+    bury(Client::new(harness).await).await;
+    bury(Client::of_topic(harness).await).await;
+    Ok(())
+}
+
+async fn bury(client: Client<'_>) {
     let mut reader = client.reader(10).await;
+    client.publish(&client.messages(0..3)).await;
     let out = reader.until(0..3).await;
     let reason = "unknown command \"x\" ☃".to_owned();
     reader.settle([&out[&1]], Settlement::DeadLetter { reason: reason.clone() }).await;
@@ -48,7 +54,6 @@ pub async fn a_dead_letter_keeps_its_message_and_has_its_reason(
 
     let rest = client.another().await.reader(10).await.rest().await;
     assert!(rest.iter().all(|delivery| number(delivery) != 1), "a dead letter does not come again");
-    Ok(())
 }
 
 /// Ten thousand messages, settled in batches of a random order while more arrive: each comes, and each is settled.

@@ -4,16 +4,27 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use saga_core::id::Destination;
 use saga_core::port::Delivery;
 use tokio::time::{Instant, timeout};
 
 use super::Harness;
-use super::tools::{Client, PATIENCE, Reader, number};
-use crate::suite::{Skipped, require};
+use super::tools::{Client, PATIENCE, Reader, number, topic};
+use crate::suite::Skipped;
 
-/// Two readers of one group both get messages, and no message goes to both unless it is marked as redelivered.
+/// Two readers of a queue both get messages, and no message goes to both unless it is marked as redelivered.
 pub async fn readers_of_one_group_share_the_messages(harness: &dyn Harness) -> Result<(), Skipped> {
-    let client = Client::new(harness).await;
+    share(Client::new(harness).await).await;
+    Ok(())
+}
+
+/// So do two readers of a topic that are in one group.
+pub async fn readers_of_one_group_share_a_topic(harness: &dyn Harness) -> Result<(), Skipped> {
+    share(Client::of_topic(harness).await).await;
+    Ok(())
+}
+
+async fn share(client: Client<'_>) {
     let another = client.another().await;
     let mut readers = [client.reader(100).await, another.reader(100).await];
     let mut arrived = [Vec::new(), Vec::new()];
@@ -36,7 +47,6 @@ pub async fn readers_of_one_group_share_the_messages(harness: &dyn Harness) -> R
     let arrived: BTreeSet<u64> = arrived.iter().flatten().map(number).collect();
     let missing = (0..published).filter(|number| !arrived.contains(number)).collect();
     first.drain(missing).await;
-    Ok(())
 }
 
 /// Takes and acks what one `receive` gives, if there is something.
@@ -53,27 +63,17 @@ fn fresh(arrived: &[Delivery]) -> BTreeSet<u64> {
     fresh.map(number).collect()
 }
 
-/// Where groups are known, each gets every message, whether it came before or after the group.
-pub async fn each_group_gets_every_message(harness: &dyn Harness) -> Result<(), Skipped> {
-    let client = Client::new(harness).await;
-    require(client.transport.capabilities().fan_out, "capability: all readers share the messages")?;
-    client.publish(&client.messages(0..10)).await;
-    let mut first = client.reader_in("first", 50).await;
-    let mut second = client.another().await.reader_in("second", 50).await;
-    client.publish(&client.messages(10..20)).await;
-    for reader in [&mut first, &mut second] {
-        let arrived = reader.until(0..20).await;
-        reader.ack(arrived.values()).await;
-    }
+/// Several services that start at once on an empty broker declare, publish and read without an error.
+pub async fn many_clients_start_at_once(harness: &dyn Harness) -> Result<(), Skipped> {
+    start_at_once(harness, harness.unique("queue")).await;
+    start_at_once(harness, topic(harness)).await;
     Ok(())
 }
 
-/// Several services that start at once on an empty broker declare, publish and read without an error.
-pub async fn many_clients_start_at_once(harness: &dyn Harness) -> Result<(), Skipped> {
-    let queue = harness.unique("queue");
+async fn start_at_once(harness: &dyn Harness, source: Destination) {
     let mut clients = Vec::new();
     for _ in 0..8 {
-        clients.push(Client::undeclared(harness, queue.clone()).await);
+        clients.push(Client::undeclared(harness, source.clone()).await);
     }
     let starting = clients.iter().enumerate().map(|(index, client)| async move {
         client.declare().await;
@@ -86,7 +86,6 @@ pub async fn many_clients_start_at_once(harness: &dyn Harness) -> Result<(), Ski
     let mut first = readers.remove(0);
     drop(readers);
     first.until(0..8).await;
-    Ok(())
 }
 
 /// How long a reader has for its turn; together with the number published in a turn it keeps the queue short.

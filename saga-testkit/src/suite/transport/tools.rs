@@ -30,6 +30,13 @@ impl<'a> Client<'a> {
         client
     }
 
+    /// A client with a new topic, declared. Whoever is to get what is published has to read it before that.
+    pub(super) async fn of_topic(harness: &'a dyn Harness) -> Self {
+        let client = Client::undeclared(harness, topic(harness)).await;
+        client.declare().await;
+        client
+    }
+
     /// A client with a destination that nobody has declared yet.
     pub(super) async fn undeclared(harness: &'a dyn Harness, queue: Destination) -> Self {
         Client { harness, transport: harness.connect().await, queue }
@@ -200,6 +207,11 @@ impl Reader {
             self.ack_what_stands(deliveries).await;
         }
     }
+}
+
+/// A topic that no test before had.
+pub(super) fn topic(harness: &dyn Harness) -> Destination {
+    Destination::topic(harness.unique("topic").as_str()).expect("the suite's names are proper ones")
 }
 
 /// The number of a message that [`Client::message`] made.
