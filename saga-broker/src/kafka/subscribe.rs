@@ -28,14 +28,24 @@ impl KafkaSubscription {
         options: SubscribeOptions,
         producer: Arc<Producer>,
     ) -> Result<Self, TransportError> {
+        let group = consumer_group(&options);
         let reading = Arc::new(Reading::new(options.source, options.in_flight_max));
-        reader::start(config, &options.group, reading.clone())?;
+        reader::start(config, &group, reading.clone())?;
         Ok(KafkaSubscription { reading, producer })
     }
 
     /// What the transport holds on to, to end the reader when it is closed.
     pub(super) fn reading(&self) -> Arc<Reading> {
         self.reading.clone()
+    }
+}
+
+/// For each topic a group of its own: the readers of one group wait for one another whenever one comes or goes.
+fn consumer_group(options: &SubscribeOptions) -> String {
+    let SubscribeOptions { source, group, .. } = options;
+    match source.is_topic() {
+        true => format!("{}:{group}", source.as_str()),
+        false => group.clone(),
     }
 }
 
@@ -178,5 +188,22 @@ impl Reading {
 
     fn failure(&self) -> MutexGuard<'_, Option<TransportError>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(source: Destination) -> SubscribeOptions {
+        SubscribeOptions { source, group: "mailing".into(), in_flight_max: 1 }
+    }
+
+    #[test]
+    fn a_service_has_a_group_for_each_of_its_topics() {
+        let topic = options(Destination::topic("orders").unwrap());
+        assert_eq!(consumer_group(&topic), "orders:mailing");
+        let queue = options(Destination::new("mailing").unwrap());
+        assert_eq!(consumer_group(&queue), "mailing");
     }
 }
