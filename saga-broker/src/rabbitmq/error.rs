@@ -21,7 +21,12 @@ pub(super) fn refuses_the_message(error: &lapin::Error) -> bool {
     matches!(soft(error), Some(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::CONTENTTOOLARGE))
 }
 
-/// Whether a declaration met a queue of another kind.
+/// Whether something is not there; for a message that was published, the exchange that is its topic.
+pub(super) fn is_missing(error: &lapin::Error) -> bool {
+    matches!(soft(error), Some(AMQPSoftError::NOTFOUND))
+}
+
+/// Whether a declaration met a queue or an exchange of another kind.
 pub(super) fn is_mismatch(error: &lapin::Error) -> bool {
     matches!(soft(error), Some(AMQPSoftError::PRECONDITIONFAILED))
 }

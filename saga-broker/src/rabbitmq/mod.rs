@@ -1,6 +1,7 @@
 //! RabbitMQ over AMQP 0-9-1: durable quorum queues, publisher confirms, acks in batches.
 //!
-//! A destination is a quorum queue of the same name on the default exchange, and its dead letters are the queue
+//! A queue is a quorum queue of the same name on the default exchange. A topic is a durable fanout exchange of the same
+//! name, to which each group binds a quorum queue of its own, `<topic>:<group>`. The dead letters of either are the queue
 //! `<name>.dead`. Works on RabbitMQ 3.10 and later. One [`RabbitMq`] holds two connections, one to publish and one
 //! to consume, because a broker that is short of memory stops reading from those that publish.
 //!
@@ -24,12 +25,14 @@
 //! # Security
 //!
 //! A service needs the rights to configure and read its own queues and their dead letters, and to write `amq.default`,
-//! as RabbitMQ calls the default exchange, through which everything is published. There is no TLS: `amqps` is refused
+//! as RabbitMQ calls the default exchange, through which all but notifications are published. For a topic it needs the
+//! right to configure the exchange, and to write it in order to publish; to read it, and to write the group's queue, in
+//! order to subscribe. There is no TLS: `amqps` is refused
 //! rather than sent in plain text. The client library logs messages that came back, with their bodies, as warnings of
 //! `lapin::returned_messages`; turn that target off where bodies must not be logged.
 //!
-//! What it does not do: no exchanges or bindings of its own, no fan-out to groups (all readers of a queue share its
-//! messages), no recovery inside the client library (it can hang for ever; a lost connection is dropped and made anew).
+//! What it does not do: no patterns of topics, no end of a group whose service is gone (delete its queue, which grows until
+//! then), no recovery inside the client library (it can hang for ever; a lost connection is dropped and made anew).
 
 mod config;
 mod connection;

@@ -70,18 +70,14 @@ pub(super) fn deliveries_before(properties: &BasicProperties) -> i64 {
 ///
 /// An expiry is left out, because dead letters wait for a human; the writer's name, because the broker would refuse
 /// it from us; further receivers, because they have got the message.
-pub(super) fn of_dead_letter(
-    original: &BasicProperties,
-    source: &Destination,
-    reason: &str,
-) -> BasicProperties {
+pub(super) fn of_dead_letter(original: &BasicProperties, queue: &str, reason: &str) -> BasicProperties {
     let kept = headers(original).filter(|(name, _)| !COPIES.contains(name) && *name != DELIVERY_COUNT);
     let mut table = FieldTable::default();
     for (name, value) in kept {
         table.insert(name.into(), value.clone());
     }
     table.insert(DEAD_REASON.into(), AMQPValue::LongString(shortened(reason).into()));
-    table.insert(DEAD_SOURCE.into(), AMQPValue::LongString(source.as_str().into()));
+    table.insert(DEAD_SOURCE.into(), AMQPValue::LongString(queue.into()));
     let mut copy = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(table);
     if let Some(id) = original.message_id() {
         copy = copy.with_message_id(id.clone());

@@ -6,26 +6,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
+use saga_core::id::Destination;
 use saga_core::message::Envelope;
 use saga_core::port::PublishError;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::Link;
-use super::error::refuses_the_message;
+use super::error::{is_missing, refuses_the_message};
 use super::line::Line;
 use super::{metric, properties};
 
 /// What can be published: an envelope, or a message on its way to the dead letters.
 pub(super) trait Outgoing: Sync {
-    fn queue(&self) -> &str;
+    fn destination(&self) -> &Destination;
     fn properties(&self) -> BasicProperties;
     fn body(&self) -> &[u8];
 }
 
 impl Outgoing for &Envelope {
-    fn queue(&self) -> &str {
-        self.destination.as_str()
+    fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     fn properties(&self) -> BasicProperties {
@@ -61,6 +62,8 @@ enum Failure {
     Unknown(String),
     /// The broker closed the channel over one of its messages.
     Refused(String),
+    /// The broker closed the channel over one of its messages, whose topic nobody has declared.
+    Unroutable(String),
 }
 
 impl Publisher {
@@ -85,7 +88,9 @@ impl Publisher {
 
     async fn part<M: Outgoing>(&self, part: &[M], until: Instant) -> Vec<Result<(), PublishError>> {
         match self.attempt(part, until).await {
-            Err(Failure::Refused(_)) if part.len() > 1 => self.one_by_one(part, until).await,
+            Err(Failure::Refused(_) | Failure::Unroutable(_)) if part.len() > 1 => {
+                self.one_by_one(part, until).await
+            }
             outcome => verdicts(part, outcome),
         }
     }
@@ -141,24 +146,35 @@ impl Outlet {
     async fn send<M: Outgoing>(&self, part: &[M], until: Instant) -> Result<Vec<Confirmation>, Failure> {
         let confirms = try_join_all(part.iter().map(|message| self.send_one(message)));
         tokio::select! {
-            confirms = self.line.ask(until, "basic.publish", confirms) => confirms.map_err(|error| {
-                if refuses_the_message(&error) {
-                    Failure::Refused(error.to_string())
-                } else {
-                    Failure::Unknown(error.to_string())
-                }
-            }),
+            confirms = self.line.ask(until, "basic.publish", confirms) => confirms.map_err(|error| failure(&error)),
             () = self.line.until_blocked() => Err(Failure::Unknown("the broker stopped taking messages".into())),
         }
     }
 
     /// The first poll queues the frames, so a batch is written in order and in one go.
     async fn send_one<M: Outgoing>(&self, message: &M) -> lapin::Result<Confirmation> {
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let (exchange, queue) = ("".into(), message.queue().into());
+        let destination = message.destination();
+        let (exchange, mandatory) = match destination.is_topic() {
+            // Nobody need listen to a topic.
+            true => (destination.as_str(), false),
+            false => ("", true),
+        };
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let (exchange, key) = (exchange.into(), destination.as_str().into());
         let publish =
-            self.channel.basic_publish(exchange, queue, options, message.body(), message.properties());
+            self.channel.basic_publish(exchange, key, options, message.body(), message.properties());
         publish.await?.await
+    }
+}
+
+fn failure(error: &lapin::Error) -> Failure {
+    let why = error.to_string();
+    if refuses_the_message(error) {
+        Failure::Refused(why)
+    } else if is_missing(error) {
+        Failure::Unroutable(why)
+    } else {
+        Failure::Unknown(why)
     }
 }
 
@@ -180,6 +196,10 @@ fn verdicts<M: Outgoing>(
         Ok(confirms) => judge(part, confirms),
         Err(Failure::Unsent(why)) => all(PublishError::Temporary(why)),
         Err(Failure::Refused(why)) => all(PublishError::Permanent(why)),
+        Err(Failure::Unroutable(why)) => {
+            metric::unroutable(part.len());
+            all(PublishError::Temporary(format!("unroutable: {why}")))
+        }
         Err(Failure::Unknown(why)) => {
             metric::unknown(part.len());
             all(PublishError::Unknown(why))
@@ -198,7 +218,7 @@ fn judge<M: Outgoing>(part: &[M], confirms: Vec<Confirmation>) -> Vec<Result<(),
     metric::unroutable(returned.len());
     let judge_one = |(message, acked): (&M, bool)| {
         if !returned.is_empty() && returned.contains(message.properties().message_id()) {
-            let queue = message.queue();
+            let queue = message.destination();
             return Err(PublishError::Temporary(format!("unroutable: nobody declared {queue}")));
         }
         if acked { Ok(()) } else { Err(PublishError::Temporary("the broker could not store it".into())) }

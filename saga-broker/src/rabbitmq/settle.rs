@@ -20,7 +20,8 @@ use super::{metric, properties};
 
 /// Settles the deliveries of one subscription, on whichever channel it has at present.
 pub(super) struct Ledger {
-    source: Destination,
+    /// The queue that is read.
+    queue: String,
     dead_letters: Destination,
     publisher: Arc<Publisher>,
     deadline: Duration,
@@ -79,10 +80,13 @@ impl Settler for Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(source: Destination, publisher: Arc<Publisher>, deadline: Duration) -> Self {
-        let dead_letters = source.dead_letters();
-        let lane = Arc::new(Mutex::new(None));
-        Ledger { source, dead_letters, publisher, deadline, lane }
+    pub(super) fn new(
+        queue: String,
+        dead_letters: Destination,
+        publisher: Arc<Publisher>,
+        deadline: Duration,
+    ) -> Self {
+        Ledger { queue, dead_letters, publisher, deadline, lane: Arc::default() }
     }
 
     /// Turns to another channel, or to none. Whatever the old one delivered is lost to it.
@@ -165,8 +169,8 @@ impl Ledger {
         let lane = self.lock();
         let held =
             lane.as_ref().filter(|lane| lane.generation == token.generation)?.unsettled.get(&token.id)?;
-        let properties = properties::of_dead_letter(&held.properties, &self.source, reason);
-        Some(DeadLetter { queue: &self.dead_letters, properties, body: held.body.clone() })
+        let properties = properties::of_dead_letter(&held.properties, &self.queue, reason);
+        Some(DeadLetter { destination: &self.dead_letters, properties, body: held.body.clone() })
     }
 
     /// Gives back what could not be buried, unless it is settled meanwhile. After a pause, because it comes again at
@@ -267,14 +271,14 @@ fn stale() -> SettleError {
 
 /// A copy of a delivery on its way to the dead letters.
 struct DeadLetter<'a> {
-    queue: &'a Destination,
+    destination: &'a Destination,
     properties: BasicProperties,
     body: Bytes,
 }
 
 impl Outgoing for DeadLetter<'_> {
-    fn queue(&self) -> &str {
-        self.queue.as_str()
+    fn destination(&self) -> &Destination {
+        self.destination
     }
 
     fn properties(&self) -> BasicProperties {

@@ -16,13 +16,14 @@ use super::connection::{Link, Patience};
 use super::error::transport_error;
 use super::line::Line;
 use super::settle::{Held, Lane, Ledger};
-use super::{RabbitMqConfig, properties};
+use super::{RabbitMqConfig, properties, topology};
 
 /// Reads one queue.
 pub(super) struct Reader {
     config: Arc<RabbitMqConfig>,
     link: Arc<Link>,
     options: SubscribeOptions,
+    queue: String,
     ledger: Arc<Ledger>,
     /// Counts the channels of this subscription: tags begin at one on each of them.
     generation: u64,
@@ -55,9 +56,10 @@ impl Reader {
         config: Arc<RabbitMqConfig>,
         link: Arc<Link>,
         options: SubscribeOptions,
+        queue: String,
         ledger: Ledger,
     ) -> Self {
-        Reader { config, link, options, ledger: Arc::new(ledger), generation: 0, consumer: None }
+        Reader { config, link, options, queue, ledger: Arc::new(ledger), generation: 0, consumer: None }
     }
 
     /// Opens a channel and begins to read. Tries again within the deadline, because a queue that is just being
@@ -66,12 +68,32 @@ impl Reader {
         let until = Instant::now() + self.config.deadline;
         let mut patience = Patience::new(&self.config, until);
         loop {
-            match consume(&self.link, &self.options, until).await {
+            match self.consume(until).await {
                 Ok(reading) => break self.begin(reading),
                 Err(error) => patience.after(error).await?,
             }
         }
         Ok(())
+    }
+
+    /// The prefetch comes before the consumer, or the broker would send the whole queue.
+    async fn consume(&self, until: Instant) -> Result<(Arc<Line>, Channel, Consumer), TransportError> {
+        let SubscribeOptions { source, in_flight_max, .. } = &self.options;
+        let line = self.link.line(until).await?;
+        if source.is_topic() {
+            topology::join(&line, &self.config, source, &self.queue, until).await?;
+        }
+        let reading = async {
+            let channel = line.channel(until).await?;
+            let qos = channel.basic_qos(prefetch(*in_flight_max), BasicQosOptions::default());
+            line.ask(until, "basic.qos", qos).await?;
+            let (queue, options) = (self.queue.as_str().into(), BasicConsumeOptions::default());
+            let consuming = channel.basic_consume(queue, "".into(), options, FieldTable::default());
+            let consumer = line.ask(until, "basic.consume", consuming).await?;
+            Ok((channel, consumer))
+        };
+        let (channel, consumer) = reading.await.map_err(|error| transport_error(&error))?;
+        Ok((line, channel, consumer))
     }
 
     fn begin(&mut self, (line, channel, consumer): (Arc<Line>, Channel, Consumer)) {
@@ -115,27 +137,6 @@ impl Reader {
         self.ledger.turn_to(None);
         TransportError::Temporary(why.to_owned())
     }
-}
-
-/// The prefetch comes before the consumer, or the broker would send the whole queue.
-async fn consume(
-    link: &Link,
-    options: &SubscribeOptions,
-    until: Instant,
-) -> Result<(Arc<Line>, Channel, Consumer), TransportError> {
-    let line = link.line(until).await?;
-    let reading = async {
-        let channel = line.channel(until).await?;
-        let qos = channel.basic_qos(prefetch(options.in_flight_max), BasicQosOptions::default());
-        line.ask(until, "basic.qos", qos).await?;
-        let queue = options.source.as_str().into();
-        let consuming =
-            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
-        let consumer = line.ask(until, "basic.consume", consuming).await?;
-        Ok((channel, consumer))
-    };
-    let (channel, consumer) = reading.await.map_err(|error| transport_error(&error))?;
-    Ok((line, channel, consumer))
 }
 
 /// Zero would mean "no limit" to the broker.

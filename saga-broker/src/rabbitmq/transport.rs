@@ -71,6 +71,7 @@ impl Transport for RabbitMq {
             .durable()
             .lanes(Lanes::PerDestination)
             .reports_unroutable()
+            .topics()
     }
 
     /// Over the connection that consumes, because the other one may be blocked.
@@ -104,8 +105,10 @@ impl Transport for RabbitMq {
     }
 
     async fn subscribe(&self, options: SubscribeOptions) -> Result<Box<dyn Subscription>, TransportError> {
-        let ledger = Ledger::new(options.source.clone(), self.publisher.clone(), self.config.deadline);
-        let mut reader = Reader::new(self.config.clone(), self.consuming.clone(), options, ledger);
+        let queue = topology::queue_to_read(&options)?;
+        let dead_letters = options.source.dead_letters();
+        let ledger = Ledger::new(queue.clone(), dead_letters, self.publisher.clone(), self.config.deadline);
+        let mut reader = Reader::new(self.config.clone(), self.consuming.clone(), options, queue, ledger);
         reader.open().await?;
         Ok(Box::new(reader))
     }

@@ -131,7 +131,11 @@ impl Raw {
     }
 
     pub(crate) async fn delete(&self, queue: &Destination) {
-        let deleted = self.channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
+        self.delete_named(queue.as_str()).await;
+    }
+
+    pub(crate) async fn delete_named(&self, queue: &str) {
+        let deleted = self.channel.queue_delete(queue.into(), QueueDeleteOptions::default());
         deleted.await.unwrap();
     }
 }

@@ -17,4 +17,6 @@ mod reconnecting;
 #[cfg(test)]
 mod speed;
 #[cfg(test)]
+mod topics;
+#[cfg(test)]
 mod topology;
