@@ -130,7 +130,7 @@ pub(crate) fn bind_rows<'a, I: Iterator<Item = &'a OutboxRow>>(
     statement
         .bind(rows().map(|row| row.id.as_uuid()).bind_iter())
         .bind(rows().map(|row| row.envelope.id.as_uuid()).bind_iter())
-        .bind(rows().map(|row| row.envelope.destination.as_str()).bind_iter())
+        .bind(rows().map(|row| row.envelope.destination.to_string()).bind_iter())
         .bind(rows().map(|row| row.envelope.key.as_uuid()).bind_iter())
         .bind(rows().map(|row| headers_column(&row.envelope.headers)).bind_iter())
         .bind(rows().map(|row| row.envelope.body.as_ref()).bind_iter())

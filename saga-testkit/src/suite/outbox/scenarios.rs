@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use saga_core::id::Destination;
 use saga_core::message::Envelope;
 use saga_core::port::{Backlog, IdSource, Outbox, OutboxRow, RandomIds, RowId};
 
@@ -17,11 +18,13 @@ pub async fn a_row_is_claimed_as_it_was_inserted<H: Harness>(harness: &H) -> Res
     let mut empty = row("empty");
     empty.envelope.body = Default::default();
     empty.envelope.headers = Default::default();
-    let inserted = [row("first ☃"), empty];
+    let mut told = row("told");
+    told.envelope.destination = Destination::topic("t".repeat(120)).expect("a name of the greatest length");
+    let inserted = [row("first ☃"), empty, told];
     harness.insert(&inserted, LONG).await;
 
     let claimed = claim(&outbox, 10).await;
-    assert_eq!(claimed.len(), 2, "both rows are due");
+    assert_eq!(claimed.len(), inserted.len(), "all rows are due");
     for row in inserted {
         let found = claimed.iter().find(|claimed| claimed.id == row.id).expect("the row is claimed");
         assert_eq!(found.envelope, row.envelope, "the message comes back as it was");
