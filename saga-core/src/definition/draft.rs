@@ -149,7 +149,7 @@ impl Draft {
                 limit: WIDTH_MAX,
             });
         }
-        let topics = topics.iter().map(Destination::new).collect::<Result<_, _>>();
+        let topics = topics.iter().map(Destination::topic).collect::<Result<_, _>>();
         let topics = topics.map_err(|error| self.bad_name(error))?;
         Ok(Work::Notification(NotificationPlan { notification_type, topics }))
     }

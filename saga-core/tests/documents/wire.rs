@@ -20,7 +20,7 @@ fn the_examples_are_what_the_encoder_writes() {
     let sent = ended.encode(Destination::new("inventory").unwrap());
     assert_eq!(EndNotice::decode(&sent).unwrap(), ended);
     assert_drawn("wire.md", "end-notice", &block(&sent));
-    let told = notification().encode(Destination::new("mailing").unwrap());
+    let told = notification().encode(Destination::topic("mailing").unwrap());
     assert_eq!(NotificationMessage::decode(&told).unwrap(), notification());
     assert_drawn("wire.md", "notification", &block(&told));
 }
