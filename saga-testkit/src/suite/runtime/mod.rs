@@ -25,6 +25,7 @@ macro_rules! runtime_suite {
                 a_reply_for_an_unknown_saga_is_dead_lettered_with_its_reason
                 a_command_that_nobody_handles_parks_its_saga_alone
                 a_command_that_is_too_large_parks_its_saga_alone
+                each_subscriber_hears_what_sagas_tell
             ]
         );
     };

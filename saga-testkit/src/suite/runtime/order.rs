@@ -1,14 +1,19 @@
 //! An order saga with two participants, all in memory but for the messages.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use saga_core::id::Destination;
 use saga_core::memory::{MemoryFence, MemoryStore, MemoryTx};
-use saga_core::message::{Envelope, Fault};
+use saga_core::message::{Envelope, Fault, NotificationMessage};
 use saga_core::namespace::Namespaced;
 use saga_core::port::{DEAD_REASON, Fence, SubscribeOptions, SystemClock, Transport};
-use saga_core::runtime::{Handle, Handled, Orchestrator, Participating, Reply, Undo, participant, service};
-use saga_core::{Command, Compensate, Outcome, Participant, Saga, Step, Undoes, saga};
+use saga_core::runtime::{
+    Handle, Handled, Hear, Orchestrator, Participating, Reply, Subscribing, Undo, participant, service,
+    subscriber,
+};
+use saga_core::{Command, Compensate, Notification, Outcome, Participant, Saga, Step, Undoes, saga};
 use serde::{Deserialize, Serialize};
 
 use crate::suite::transport::Harness;
@@ -103,6 +108,47 @@ impl Step<Audit> for AuditPayment {
     }
 }
 
+/// A saga that only tells something.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Announce(pub(super) u32);
+impl Saga for Announce {
+    const NAME: &'static str = "announce";
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Announced(u32);
+impl Notification<Announce> for Announced {
+    const TYPE: &'static str = "suite.announced.v1";
+    const TOPICS: &'static [&'static str] = &["announcements"];
+
+    fn of(announce: &Announce) -> Self {
+        Announced(announce.0)
+    }
+}
+
+/// A service that notes what it hears.
+#[derive(Clone, Default)]
+pub(super) struct Listener(Arc<Mutex<BTreeSet<u32>>>);
+
+impl Listener {
+    /// Waits until it has heard of `count` different things.
+    pub(super) async fn until_heard(&self, count: usize) {
+        let heard = async {
+            while self.0.lock().expect("nobody panics with the lock").len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.expect("a subscriber hears all that is told");
+    }
+}
+
+impl Hear<Announced> for Listener {
+    async fn hear(&self, told: Announced, _: &NotificationMessage) -> Result<(), Fault> {
+        self.0.lock().expect("nobody panics with the lock").insert(told.0);
+        Ok(())
+    }
+}
+
 struct Stock;
 impl Handle<ReserveStock, MemoryTx<u32>> for Stock {
     async fn handle(&self, command: ReserveStock, tx: &mut MemoryTx<u32>) -> Handled<ReserveStock> {
@@ -181,6 +227,15 @@ impl World {
         }
     }
 
+    /// Subscribes to the announcements.
+    pub(super) async fn subscribe(&self, group: &str) -> (Listener, Subscribing) {
+        let listener = Listener::default();
+        let topic = Announced::TOPICS[0];
+        let subscriber = subscriber(self.transport.clone(), topic, group, listener.clone());
+        let subscribing = subscriber.hears::<Announced>(Announced::TYPE).start().await;
+        (listener, subscribing.expect("a subscriber starts"))
+    }
+
     /// The reason of the one message that comes to the dead letters of `destination`, and its body.
     pub(super) async fn dead_letter(&self, destination: &str) -> (String, Vec<u8>) {
         let source = Destination::new(destination).expect("a proper name").dead_letters();
@@ -197,7 +252,9 @@ async fn orchestrator(store: Arc<MemoryStore>, transport: Arc<dyn Transport>) ->
     let order =
         saga(1).step::<ReserveStock>().pivot::<CapturePayment>().build().expect("a proper definition");
     let audit = saga::<Audit>(1).pivot::<AuditPayment>().build().expect("a proper definition");
-    let builder = Orchestrator::builder(store, transport, REPLIES).register(&order).register(&audit);
+    let announce = saga::<Announce>(1).notify::<Announced>().build().expect("a proper definition");
+    let builder = Orchestrator::builder(store, transport, REPLIES);
+    let builder = builder.register(&order).register(&audit).register(&announce);
     builder.start().await.expect("the orchestrator starts")
 }
 
@@ -205,4 +262,4 @@ async fn orchestrator(store: Arc<MemoryStore>, transport: Arc<dyn Transport>) ->
 pub(super) const REPLIES: &str = "orders.replies";
 
 /// Far longer than anything takes on a slow machine.
-pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

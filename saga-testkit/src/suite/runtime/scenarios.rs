@@ -8,9 +8,9 @@ use saga_core::port::{IdSource, RandomIds};
 use saga_core::runtime::{SagaOutcome, StartError};
 use tokio::time::timeout;
 
-use super::order::{Audit, PATIENCE, PlaceOrder, REPLIES, World};
-use crate::suite::Skipped;
+use super::order::{Announce, Audit, PATIENCE, PlaceOrder, REPLIES, World};
 use crate::suite::transport::Harness;
+use crate::suite::{Skipped, require};
 
 /// Of many sagas at once, those that are refused are undone and the others complete.
 pub async fn sagas_end_as_their_participants_say(harness: &dyn Harness) -> Result<(), Skipped> {
@@ -117,6 +117,30 @@ pub async fn a_command_that_is_too_large_parks_its_saga_alone(harness: &dyn Harn
     assert!(matches!(outcome, SagaOutcome::Parked { .. }), "the second command is too large: {outcome:?}");
     assert_healthy(&world).await;
     Ok(())
+}
+
+/// What sagas tell reaches each service that has subscribed, and what cannot be read harms none of it.
+pub async fn each_subscriber_hears_what_sagas_tell(harness: &dyn Harness) -> Result<(), Skipped> {
+    let world = World::start(harness, 1).await;
+    let topics = world.transport.capabilities().topics;
+    require(topics, "capability: all readers of a topic share its messages")?;
+    let services = [world.subscribe("mailing").await, world.subscribe("statistics").await];
+    world.inject(Envelope { destination: announcements(), ..garbage("announcements") }).await;
+    for number in 0..50 {
+        world.orchestrators[0].start(Announce(number)).await.expect("the saga starts");
+    }
+    for (listener, _) in &services {
+        listener.until_heard(50).await;
+    }
+    let (reason, body) = world.dead_letter("announcements").await;
+    assert!(reason.contains("saga-wire"), "the reason names the header that is missing: {reason}");
+    assert_eq!(body, GARBAGE, "a dead letter keeps its body");
+    assert_healthy(&world).await;
+    Ok(())
+}
+
+fn announcements() -> Destination {
+    Destination::topic("announcements").expect("a proper name")
 }
 
 /// Starts many sagas, every fifth of which payment refuses, by all orchestrators in turn; counts how they end.
