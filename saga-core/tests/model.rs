@@ -14,7 +14,7 @@ use saga_core::port::{
     BODY_BYTES_MAX, Capabilities, PublishError, StoreError, SubscribeOptions, Subscription, Transport,
     TransportError,
 };
-use saga_core::runtime::{OperateError, Orchestrator, SagaOutcome};
+use saga_core::runtime::{OperateError, Orchestrator, OrchestratorError, SagaOutcome};
 use saga_core::{
     Command, Definition, NothingToUndo, Notification, Participant, Pause, Saga, Signal, Step, saga,
 };
@@ -277,6 +277,30 @@ async fn every_subscriber_is_told_by_a_message_with_the_same_id() {
         ids.push(delivery.envelope.id);
     }
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[derive(Serialize, Deserialize)]
+struct Asked;
+
+impl Notification<Errand> for Asked {
+    const TYPE: &'static str = "errands.asked.v1";
+    const TOPICS: &'static [&'static str] = &[Nobody::NAME];
+
+    fn of(_: &Errand) -> Self {
+        Asked
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_has_the_name_of_a_queue_is_refused() {
+    let definition = saga(1).check::<Ask>().notify::<Asked>().build().unwrap();
+    let (store, transport) = (Arc::new(MemoryStore::default()), Arc::new(MemoryTransport::default()));
+    let refused = Orchestrator::builder(store, transport, "errands.replies").register(&definition);
+    let error = refused.start().await.err().unwrap();
+    assert!(
+        matches!(&error, OrchestratorError::TopicLikeQueue(topic) if topic.as_str() == "nobody"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,11 @@ pub enum OrchestratorError {
         /// The command or undo that nobody handles.
         command_type: String,
     },
+    /// A notification's topic has the name of a queue, of which some brokers would make one and the same.
+    #[error(
+        "{0} has the name of a participant or of the replies' destination; call the topic something else"
+    )]
+    TopicLikeQueue(Destination),
     /// No definition was registered.
     #[error("no definition is registered; call `register` before `start`")]
     NothingRegistered,
@@ -223,12 +228,13 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
             return Err(OrchestratorError::BadLimit(mistake));
         }
         self.check_local()?;
+        let mut destinations = self.registry.destinations();
+        destinations.extend(read.iter().cloned());
+        check_topics(&destinations)?;
         self.store.register(&known).await?;
         if let Some((store, _)) = &self.retention {
             store.note_participants(&self.registry.participants()).await?;
         }
-        let mut destinations = self.registry.destinations();
-        destinations.extend(read.iter().cloned());
         self.transport.declare(&destinations).await?;
         report_unknown(&*self.store, &known).await?;
         let admission = Admission::open(self.limits.clone(), &self.registry, &*self.store).await?;
@@ -321,6 +327,14 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         let inner =
             Inner { store, registry, replies, ids, inbox, admission, relay, local, waiting, intake, sending };
         Orchestrator(Arc::new(inner))
+    }
+}
+
+fn check_topics(destinations: &[Destination]) -> Result<(), OrchestratorError> {
+    let (topics, queues): (Vec<_>, Vec<_>) = destinations.iter().partition(|one| one.is_topic());
+    match topics.into_iter().find(|topic| queues.iter().any(|queue| queue.as_str() == topic.as_str())) {
+        Some(topic) => Err(OrchestratorError::TopicLikeQueue(topic.clone())),
+        None => Ok(()),
     }
 }
 
