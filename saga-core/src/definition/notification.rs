@@ -23,7 +23,7 @@ use super::Saga;
 ///
 /// impl Notification<PlaceOrder> for OrderPlaced {
 ///     const TYPE: &'static str = "orders.placed.v1";
-///     const TOPICS: &'static [&'static str] = &["mailing", "statistics"];
+///     const TOPICS: &'static [&'static str] = &["orders.placed"];
 ///
 ///     fn of(order: &PlaceOrder) -> Self {
 ///         OrderPlaced { order: order.order }
@@ -42,8 +42,9 @@ pub trait Notification<S: Saga>: Serialize + DeserializeOwned + Send + 'static {
     /// What it is called on the wire. Give a changed body a new name.
     const TYPE: &'static str;
 
-    /// Where it is sent: on Kafka, topics that any number of groups read; on RabbitMQ, the queue of each subscriber.
-    /// At least one, at most 64.
+    /// The topics that it is sent to, at least one and at most 64. Any number of services subscribe to each, as
+    /// [`subscriber`](crate::runtime::subscriber) does, and the saga does not know them. No queue has the same name: no
+    /// participant, and no replies' destination.
     const TOPICS: &'static [&'static str];
 
     /// The step's name inside the saga, stable for ever. Its type unless it says otherwise.

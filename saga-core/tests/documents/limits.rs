@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// What a line of the table is about, the limit that it has, and the constant that says so, with its file.
-const LIMITS: [(&str, &str, &str, &str); 15] = [
+const LIMITS: [(&str, &str, &str, &str); 16] = [
     ("body of a message", "256 KiB", "port/mod.rs", "BODY_BYTES_MAX: usize = 256 * 1024;"),
     ("steps of a saga", "256", "definition/builder.rs", "STEPS_MAX: usize = 256;"),
     ("items of a step", "256", "definition/items.rs", "ITEMS_MAX: usize = 256;"),
@@ -36,6 +36,12 @@ const LIMITS: [(&str, &str, &str, &str); 15] = [
         "8, at most 64",
         "runtime/participant/builder.rs",
         "WORKERS_MAX: usize = 64;",
+    ),
+    (
+        "notifications that a subscriber hears",
+        "16, at most 1,024",
+        "runtime/subscriber/builder.rs",
+        "AT_ONCE: usize = 16;",
     ),
     ("arrivals in one batch", "500", "runtime/orchestrator/feed.rs", "BATCH_MAX: usize = 500;"),
     ("rows that wait in memory", "20,000", "runtime/relay/hot.rs", "ROWS_MAX: usize = 20_000;"),

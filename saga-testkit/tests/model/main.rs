@@ -216,7 +216,7 @@ struct OrderPlaced {
 
 impl Notification<PlaceOrder> for OrderPlaced {
     const TYPE: &'static str = "orders.placed.v1";
-    const TOPICS: &'static [&'static str] = &["mailing", "statistics"];
+    const TOPICS: &'static [&'static str] = &["orders.placed"];
 
     fn of(order: &PlaceOrder) -> Self {
         OrderPlaced { amount: order.amount }
