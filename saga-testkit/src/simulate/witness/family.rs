@@ -103,8 +103,8 @@ impl Witness {
         let (status, ended_for) = (saga.stored.status, now.since(saga.moved));
         let noted =
             |(parent, _): &(SagaId, StepName)| self.parents_ended.get(parent).map(|at| now.since(*at));
-        let never_began = saga.stored.version == 1 && status == Status::Compensated;
-        let free_for = saga.parent.as_ref().map(|parent| noted(parent).max(never_began.then_some(ended_for)));
+        let free_for =
+            saga.parent.as_ref().map(|parent| noted(parent).max(saga.never_began().then_some(ended_for)));
         if !status.is_terminal()
             || free_for.is_some_and(|free_for| free_for.is_none_or(|free| free < COMMAND_VALID))
         {
@@ -127,10 +127,17 @@ impl Witness {
         self.sagas.values().any(|saga| saga.parent.is_some())
     }
 
-    /// The sagas that may still leave the store: those that were started first, or all.
+    /// The sagas that may still leave the store: those that were started first, or all. A notice that no broker took leaves
+    /// the children of its sagas where they are.
     pub(in crate::simulate) fn kept(&self, with_children: bool) -> Vec<SagaId> {
+        let leaves = |saga: &Saga| match &saga.parent {
+            None => true,
+            Some((parent, _)) => {
+                with_children && (saga.never_began() || self.parents_ended.contains_key(parent))
+            }
+        };
         let kept = self.sagas.iter().filter(|(id, _)| !self.unreleased.contains(id));
-        kept.filter(|(_, saga)| with_children || saga.parent.is_none()).map(|(id, _)| *id).collect()
+        kept.filter(|(_, saga)| leaves(saga)).map(|(id, _)| *id).collect()
     }
 
     /// A saga that has left the store is begun again: only to say that it is not there.
@@ -155,6 +162,11 @@ impl Saga {
             Status::Compensated if self.is_taken_back() => FenceState::Compensated,
             Status::Compensated => FenceState::Refused(Payload::default()),
         }
+    }
+
+    /// Whether its parent took it back before it began.
+    fn never_began(&self) -> bool {
+        self.stored.version == 1 && self.stored.status == Status::Compensated
     }
 
     fn asked_for(&self) -> Option<Direction> {
