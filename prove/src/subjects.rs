@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use saga_core::Saga;
-use saga_testkit::explore::{Explorer, Report, explore};
+use saga_testkit::explore::{Explorer, Faults, Report, explore};
 use saga_testkit::topology::{Diary, Errand, Part, Topology};
 
 use crate::examples::{order, order_of, quickstart};
@@ -156,7 +156,14 @@ pub(crate) fn external() -> impl Iterator<Item = Subject> {
     ];
     let moving =
         newer.into_iter().map(move |(older, newer)| upgrade(&of(older).calling_out(0), &of(newer), 0));
-    alone_each.chain(moving)
+    [unwatched(&of(&[Step, ClosedPivot, Then]).calling_out(0))].into_iter().chain(alone_each).chain(moving)
+}
+
+/// Without strays no row is watched, so each rule that takes a late call back must do so by itself.
+fn unwatched(topology: &Topology) -> Subject {
+    let explorer = topology.explorer::<5>().faults(Faults::all().without(Faults::STRAY));
+    let explored = Box::new(move || explorer.saga(&Diary::of(ITEMS)).run());
+    Subject { name: format!("{topology}, without strays"), explored }
 }
 
 /// Sagas that may move to a newer version at any moment.
