@@ -113,6 +113,11 @@ impl Stopping {
         backoff.delay(failures, self.jitter)
     }
 
+    /// Waits before what has just broken off is begun again: some brokers say only then that they will not have us.
+    pub(crate) async fn before_again(&mut self) {
+        self.pause(self.delay(RECONNECT, 1)).await;
+    }
+
     /// Calls `attempt` until it succeeds, with growing pauses; gives up only when the runtime is to stop.
     pub(crate) async fn until_done<T, E: Display, F>(
         &mut self,

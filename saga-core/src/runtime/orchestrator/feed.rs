@@ -40,17 +40,19 @@ impl Feed {
     pub(super) async fn messages(mut self, transport: Arc<dyn Transport>, source: Destination) {
         let group = source.as_str().to_owned();
         let options = SubscribeOptions { source, group, in_flight_max: IN_FLIGHT_MAX };
+        let mut missing = Some(self.contact.missing());
         while !self.stopping.is_stopping() {
             let subscribing = || transport.subscribe(options.clone());
-            let missing = self.contact.missing();
             let Some(subscription) =
                 self.stopping.until_done("subscribe to an orchestrator's messages", subscribing).await
             else {
                 return;
             };
-            drop(missing);
+            drop(missing.take());
             if let Err(error) = self.read(subscription).await {
                 warn!(%error, "an orchestrator's subscription ended, subscribing again");
+                missing = Some(self.contact.missing());
+                self.stopping.before_again().await;
             }
         }
     }

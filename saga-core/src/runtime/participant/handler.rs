@@ -75,8 +75,10 @@ pub trait Undo<C: Command, U: Undoes<C>, Tx>: Send + Sync + 'static {
 ///
 /// - **One key, one effect**, however often it is called with it.
 /// - **The undo is idempotent** by the same key, and harmless if there is nothing to take back.
-/// - **A call that nobody waits for any more** (the process died, the participant's time limit passed) either has
-///   landed when the undo comes, or lands no more. Most gateways refuse a key that was taken back.
+/// - **A call that nobody waits for any more** (the process died, the participant's time limit passed) lands within a day,
+///   or for as long as
+///   [`calls_land_within`](crate::runtime::ParticipantBuilder::calls_land_within) says, or not at all. Until then it is
+///   taken back. Most gateways refuse a key that was taken back.
 ///
 /// # Example: a handler that charges a card
 ///

@@ -45,6 +45,7 @@ where
             };
             if let Err(error) = self.read(subscription).await {
                 warn!(%error, "the commands' subscription ended, subscribing again");
+                self.stopping.before_again().await;
             }
         }
     }
