@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use saga_core::port::{IdSource, OutboxRow, RowId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::counters::Seen;
@@ -111,7 +112,11 @@ impl Process {
         self.stood_still.store(pause > LEASE, Relaxed);
         let process = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
+            let until = Instant::now() + pause;
+            // Nobody stands still once it is calm, not even who was just starting.
+            while Instant::now() < until && !process.world.is_calm() {
+                tokio::time::sleep(CALM_LOOK.min(until.duration_since(Instant::now()))).await;
+            }
             process.go_on();
         });
     }
@@ -169,6 +174,9 @@ impl IdSource for Process {
         Uuid::from_u128(self.world.id())
     }
 }
+
+/// How often a process that stands still looks whether it is calm.
+const CALM_LOOK: Duration = Duration::from_millis(100);
 
 /// The longest lease of the runtimes.
 const LEASE: Duration = Duration::from_secs(5);

@@ -218,7 +218,9 @@ impl<S, T> StartedIn<S, T> {
         let StartedIn { handle, plan, pass } = self;
         handle.inner.relay.wake();
         handle.inner.local.look_at(handle.id, Some(&plan));
-        pass.map(Pass::committed);
+        if let Some(pass) = pass {
+            pass.committed();
+        }
         handle
     }
 }
