@@ -92,20 +92,27 @@ impl Tools {
     }
 
     fn tested(&self, tool: Tool, bug: &str) -> anyhow::Result<Option<String>> {
-        let mut failed = 0;
+        let (mut failed, mut hung) = (0, false);
         for test in self.tests.iter().filter(|test| test.tool == tool) {
             let within = if bug.is_empty() { PASSED_WITHIN } else { TESTED_WITHIN };
             let output = run(Command::new("timeout").arg(within).arg(&test.program), bug)?;
             let said = String::from_utf8_lossy(&output.stdout);
             let failures = said.lines().filter(|line| line.ends_with("... FAILED")).count();
-            // One that hangs or takes the process down is not listed.
-            failed += if output.status.success() { 0 } else { failures.max(1) };
+            hung |= output.status.code() == Some(TIMED_OUT);
+            // One that takes the process down is not listed.
+            failed += match output.status.code() {
+                Some(0 | TIMED_OUT) => failures,
+                Some(_) | None => failures.max(1),
+            };
         }
-        Ok(match failed {
+        let tests = match failed {
             0 => None,
-            1 => Some("1 test".into()),
+            1 => Some("1 test".to_owned()),
             _ => Some(format!("{failed} tests")),
-        })
+        };
+        let hangs = hung.then(|| "hangs".to_owned());
+        let said: Vec<String> = tests.into_iter().chain(hangs).collect();
+        Ok(Some(said.join(", ")).filter(|said| !said.is_empty()))
     }
 }
 
@@ -150,9 +157,20 @@ pub(crate) fn broken(report: &Report) -> Option<String> {
 }
 
 /// The tests that run whole runtimes, all of them in memory.
-const SUITES: [&str; 6] = ["memory_transport", "order_saga", "poison", "model", "external", "sub_sagas"];
+const SUITES: [&str; 10] = [
+    "memory_transport",
+    "memory_fence",
+    "order_saga",
+    "poison",
+    "model",
+    "external",
+    "sub_sagas",
+    "admission",
+    "outage",
+    "retention",
+];
 
-/// In seconds, for tests: they take at most three, and those in which a bug hangs cost it all.
+/// In seconds, for tests: they take at most five, and those in which a bug hangs cost it all.
 const TESTED_WITHIN: &str = "20";
 
 /// In seconds, for tests where no bug is: as long as a slow machine takes.
