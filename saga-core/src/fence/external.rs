@@ -133,8 +133,8 @@ fn undo(row: Option<&FenceState>, given: Option<&Recorded>) -> ExternalVerdict {
         (Some(FenceState::Started | FenceState::Repeated), _) => {
             ExternalVerdict::Watch(FenceState::Compensated)
         }
-        // Whoever stored this may have died before the undo was run.
-        (Some(FenceState::Compensated), None) => UNDO_AGAIN,
+        // Whoever stored this may have died before the undo was run, or is still at it.
+        (Some(FenceState::Compensated | FenceState::Refused(_)), None) => UNDO_AGAIN,
         // The key has had its effect, so nothing can land behind this undo, and the reply is kept until it is done.
         (Some(FenceState::Applied(reply)), Some(Recorded::Reply(given))) if given == reply => {
             ExternalVerdict::Record(FenceState::Compensated, Answer::Undone)
@@ -240,7 +240,7 @@ mod tests {
         let close = || Says::Record(Closed, Answer::Undone);
         let watch = || Says::Watch(Compensated);
         let with_reply = || Says::Undo(Recorded::Reply(reply("r")));
-        let expected = [close(), watch(), watch(), with_reply(), undone(), AGAIN, undone()];
+        let expected = [close(), watch(), watch(), with_reply(), AGAIN, AGAIN, undone()];
         assert_row(Undo, &Progress::Delivered, expected);
         let expected = [close(), watch(), watch(), with_reply(), undone(), undone(), undone()];
         assert_row(Undo, &Progress::Undone(Recorded::Unknown), expected);

@@ -215,7 +215,9 @@ fn three_rules(row: Option<&FenceState>, direction: Direction, progress: &Progre
         (Some(FenceState::Started), Direction::Undo, _) => {
             ExternalVerdict::Record(FenceState::Compensated, Answer::Undone)
         }
-        (Some(FenceState::Compensated), Direction::Undo, _) => ExternalVerdict::Answer(Answer::Undone),
+        (Some(FenceState::Compensated | FenceState::Refused(_)), Direction::Undo, _) => {
+            ExternalVerdict::Answer(Answer::Undone)
+        }
         _ => decide_external(row, direction, progress),
     }
 }
