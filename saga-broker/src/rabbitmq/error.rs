@@ -21,9 +21,10 @@ pub(super) fn refuses_the_message(error: &lapin::Error) -> bool {
     matches!(soft(error), Some(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::CONTENTTOOLARGE))
 }
 
-/// Whether something is not there; for a message that was published, the exchange that is its topic.
-pub(super) fn is_missing(error: &lapin::Error) -> bool {
-    matches!(soft(error), Some(AMQPSoftError::NOTFOUND))
+/// Whether something is not there, or we have no right to it; for a message that was published, the exchange that is its
+/// topic. A human may mend either.
+pub(super) fn is_out_of_reach(error: &lapin::Error) -> bool {
+    matches!(soft(error), Some(AMQPSoftError::NOTFOUND | AMQPSoftError::ACCESSREFUSED))
 }
 
 /// Whether a declaration met a queue or an exchange of another kind.

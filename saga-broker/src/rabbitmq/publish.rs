@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::Link;
-use super::error::{is_missing, refuses_the_message};
+use super::error::{is_out_of_reach, refuses_the_message};
 use super::line::Line;
 use super::{metric, properties};
 
@@ -62,7 +62,7 @@ enum Failure {
     Unknown(String),
     /// The broker closed the channel over one of its messages.
     Refused(String),
-    /// The broker closed the channel over one of its messages, whose topic nobody has declared.
+    /// The broker closed the channel over one of its messages, whose topic nobody has declared or we may not write.
     Unroutable(String),
 }
 
@@ -171,7 +171,7 @@ fn failure(error: &lapin::Error) -> Failure {
     let why = error.to_string();
     if refuses_the_message(error) {
         Failure::Refused(why)
-    } else if is_missing(error) {
+    } else if is_out_of_reach(error) {
         Failure::Unroutable(why)
     } else {
         Failure::Unknown(why)
