@@ -221,7 +221,10 @@ impl<'a> Call<'a> {
 
     fn statement(&self, commits: &[&Commit]) -> Statement {
         let statement = self.database.statement(COMMIT).bind(self.id).bind(&self.database.writer);
-        let key_wait = self.key_wait.filter(|_| commits.iter().any(|commit| key(commit).is_some()));
+        let is_keyed = commits.iter().any(|commit| key(commit).is_some());
+        let key_wait = self.key_wait.filter(|_| is_keyed);
+        // One that is alone was waited for before, with its batch.
+        let key_wait = key_wait.map(|wait| if commits.len() == 1 { KEY_WAIT_ALONE } else { wait });
         bind_commits(statement, self.lease, commits).bind(key_wait)
     }
 
@@ -299,6 +302,9 @@ fn count_resolved(resolved: &'static str) {
 /// Many times what a transaction with a start takes that somebody ends, and little beside the pauses of a retry: a batch
 /// waits for no longer, and a start that is not stored is tried again.
 const KEY_WAIT: &str = "250ms";
+
+/// Several keys may be held, and their starts are tried one after the other.
+const KEY_WAIT_ALONE: &str = "10ms";
 
 /// How often a batch is written before its caller hears of it. A second deadlock of the same batch is rare, since
 /// rows are locked in order, and a server that went away is better waited for by the caller, who backs off.

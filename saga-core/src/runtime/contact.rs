@@ -18,8 +18,15 @@ pub(super) struct Contact(Arc<Known>);
 struct Known {
     /// Subscriptions that are to be there and are not.
     missing: AtomicUsize,
-    /// When a batch was published last of which nobody knows whether the broker has any.
-    unheard: Mutex<Option<Instant>>,
+    /// Set while the broker confirms nothing.
+    unheard: Mutex<Option<Unheard>>,
+}
+
+/// Since when and until when batches were published of which the broker has confirmed nothing.
+#[derive(Clone, Copy)]
+struct Unheard {
+    since: Instant,
+    last: Instant,
 }
 
 /// A subscription that is to be there. While this exists, it is not.
@@ -38,21 +45,25 @@ impl Contact {
         Missing(self.clone())
     }
 
-    /// What came of a batch: how many messages the broker has for sure, and of how many nobody knows. A broker that says
-    /// no is there.
-    pub(super) fn published(&self, confirmed: usize, unknown: usize) {
+    /// What came of a batch: how many messages the broker has for sure, of how many nobody knows, and how many were not
+    /// taken for now. A broker that says no is there; but once it was lost, only what it confirms says that it is back.
+    pub(super) fn published(&self, confirmed: usize, unknown: usize, not_taken: usize) {
         let mut unheard = self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        match (confirmed, unknown) {
-            (0, 0) => {}
-            (0, _) => *unheard = Some(Instant::now()),
-            (_, _) => *unheard = None,
-        }
+        let now = Instant::now();
+        *unheard = match (*unheard, confirmed, unknown + not_taken) {
+            (_, 1.., _) => None,
+            (before, 0, 0) => before,
+            (None, 0, _) if unknown == 0 => None,
+            (before, 0, _) => Some(Unheard { since: before.map_or(now, |before| before.since), last: now }),
+        };
     }
 
     fn is_lost(&self, now: Instant) -> bool {
         let unheard = *self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        self.0.missing.load(Ordering::Relaxed) > 0
-            || unheard.is_some_and(|unheard| now.duration_since(unheard) < UNHEARD_FOR)
+        let is_unheard = |Unheard { since, last }: Unheard| {
+            now.duration_since(last) < UNHEARD_FOR && now.duration_since(since) < UNHEARD_MAX
+        };
+        self.0.missing.load(Ordering::Relaxed) > 0 || unheard.is_some_and(is_unheard)
     }
 }
 
@@ -89,6 +100,9 @@ impl Hold {
 /// Longer than it takes to publish what could not be sent once more. If that is not tried, another process has sent it, or
 /// nothing is left to send.
 const UNHEARD_FOR: Duration = Duration::from_secs(30);
+
+/// What cannot be confirmed for so long may be the fault of one destination alone, and others wait for their timers.
+const UNHEARD_MAX: Duration = Duration::from_secs(10 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -127,12 +141,26 @@ mod tests {
     async fn a_broker_is_lost_that_confirms_nothing_until_it_does_or_nothing_is_sent_any_more() {
         let contact = Contact::default();
         let begun = Instant::now();
-        contact.published(0, 0);
+        contact.published(0, 0, 3);
         assert!(!contact.is_lost(begun), "it has said no to all");
-        contact.published(0, 3);
+        contact.published(0, 3, 0);
         assert!(contact.is_lost(begun) && contact.is_lost(begun + 29 * SECOND));
         assert!(!contact.is_lost(begun + 30 * SECOND), "nothing is left to send");
-        contact.published(1, 3);
+        contact.published(1, 3, 3);
         assert!(!contact.is_lost(begun), "it has confirmed one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_was_lost_is_not_back_because_nothing_more_is_sent_to_it_but_not_for_ever() {
+        let contact = Contact::default();
+        contact.published(0, 1, 0);
+        for _ in 0..29 {
+            tokio::time::advance(20 * SECOND).await;
+            contact.published(0, 0, 1);
+            assert!(contact.is_lost(Instant::now()));
+        }
+        tokio::time::advance(20 * SECOND).await;
+        contact.published(0, 1, 0);
+        assert!(!contact.is_lost(Instant::now()), "after ten minutes it may be one destination alone");
     }
 }

@@ -37,6 +37,6 @@ impl Again {
             self.failures = self.failures.saturating_add(1);
             self.due = Instant::now() + delay(self.failures);
         }
-        self.arrivals.extend(failed);
+        self.arrivals.extend(failed.into_iter().filter(Arrival::is_wanted));
     }
 }

@@ -25,6 +25,16 @@ pub(super) enum Arrival {
     Start(StartArrival),
 }
 
+impl Arrival {
+    /// Whether it is worth another try: not a start that was not stored and whose caller has lost patience.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self {
+            Arrival::Event(_) => true,
+            Arrival::Start(start) => !start.started.is_closed(),
+        }
+    }
+}
+
 /// Something that happened to a saga.
 pub(super) struct EventArrival {
     pub(super) saga: SagaId,

@@ -161,7 +161,7 @@ impl Batcher {
                 (Err(CommitError::Rejected(why)), Concern::Events { before, arrivals, after }) => {
                     match commit.change {
                         Change::Upgrade { definition, .. } => {
-                            self.registry.leave_out(&definition);
+                            self.registry.stays(before.id, &definition, &why);
                             let concern = Concern::Events { before, after, arrivals };
                             retried.extend(failed(CommitError::Rejected(why), concern));
                         }

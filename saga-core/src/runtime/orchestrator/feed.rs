@@ -107,9 +107,13 @@ impl Feed {
             Ok(notice) => notice,
             Err(error) => return settling.dead_letter(token, error.to_string()).await,
         };
-        let noting = || self.store.note_ended(notice.sagas());
+        let noting = async || match self.store.note_ended(notice.sagas()).await {
+            Err(error) if error.is_temporary() => Err(error),
+            noted => Ok(noted),
+        };
         match self.stopping.clone().until_done("note the ends of sagas", noting).await {
-            Some(()) => settling.ack(token).await,
+            Some(Ok(())) => settling.ack(token).await,
+            Some(Err(error)) => settling.dead_letter(token, error.to_string()).await,
             None => settling.release(token).await,
         }
     }

@@ -7,7 +7,7 @@ use tracing::{debug, error};
 
 use super::local::is_local;
 use crate::definition::{DefinitionRef, Plan, StepPlan};
-use crate::id::{Destination, ParticipantName};
+use crate::id::{Destination, ParticipantName, SagaId};
 use crate::machine::{self, Event, Instance};
 
 /// Plans by their reference; several versions of one saga may stand side by side.
@@ -16,8 +16,8 @@ pub(super) struct Registry {
     plans: BTreeMap<DefinitionRef, Arc<Plan>>,
     /// Those that other sagas may run.
     sub_sagas: BTreeSet<DefinitionRef>,
-    /// Plans that the store has under another fingerprint, so that nothing may move to them. Shared by all clones.
-    replaced: Arc<Mutex<BTreeSet<DefinitionRef>>>,
+    /// Sagas that the store would not let move, and to which plan. Shared by all clones.
+    staying: Arc<Mutex<BTreeSet<(SagaId, DefinitionRef)>>>,
     /// Versions whose sagas may move to one of the plans. Those that may not yet are run as they began.
     older: BTreeMap<DefinitionRef, Arc<Plan>>,
 }
@@ -59,7 +59,7 @@ impl Registry {
     /// The newest plan that a saga may move to now, with the event that moves it.
     pub(super) fn upgrade(&self, saga: &Instance) -> Option<(&Arc<Plan>, Event)> {
         let newer = self.plans.values().rev().filter(|plan| plan.upgrade(&saga.definition).is_some());
-        let newer = newer.filter(|plan| !self.replaced().contains(plan.reference()));
+        let newer = newer.filter(|plan| !self.staying().contains(&(saga.id, plan.reference().clone())));
         newer.filter(|plan| plan.reference().name == saga.definition.name).find_map(|plan| {
             match machine::upgrade(plan, saga) {
                 Ok(event) => Some((plan, event)),
@@ -71,15 +71,15 @@ impl Registry {
         })
     }
 
-    /// Has no saga move to this plan any more, because another process has registered another one in its place.
-    pub(super) fn leave_out(&self, replaced: &DefinitionRef) {
-        if self.replaced().insert(replaced.clone()) {
-            error!(definition = %replaced, "no saga moves to this definition, because another process has registered another one of its name and version");
-        }
+    /// Has a saga stay with the version it has, because the store would not take its move to this one: another process has
+    /// registered another definition in its place, for example.
+    pub(super) fn stays(&self, saga: SagaId, newer: &DefinitionRef, why: &str) {
+        error!(%saga, definition = %newer, why, "a saga stays with its version, because the store refused its move to this one");
+        self.staying().insert((saga, newer.clone()));
     }
 
-    fn replaced(&self) -> MutexGuard<'_, BTreeSet<DefinitionRef>> {
-        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    fn staying(&self) -> MutexGuard<'_, BTreeSet<(SagaId, DefinitionRef)>> {
+        self.staying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The plan that new sagas of this type take.

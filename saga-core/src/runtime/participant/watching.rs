@@ -30,7 +30,8 @@ where
     /// Works until the participant stops.
     pub(super) async fn run(mut self) {
         loop {
-            let pause = if self.look().await > 0 { Duration::ZERO } else { self.worker.handler_timeout };
+            let idle = self.worker.handler_timeout.clamp(IDLE_MIN, IDLE_MAX);
+            let pause = if self.look().await > 0 { Duration::ZERO } else { idle };
             if self.worker.stopping.pause(pause).await {
                 return;
             }
@@ -68,12 +69,14 @@ where
             return None;
         }
         let again = match self.undo(look).await {
-            Ok(()) => next_look(look.watched_for, self.calls_land_within),
+            // A database's clock that was put back makes a row look young.
+            Ok(()) => next_look(look.watched_for, self.calls_land_within)
+                .map(|pause| pause.max(settled_after(self.worker.handler_timeout))),
             Err(fault) => {
                 error!(%saga, %step, %fault, "a late call could not be undone, and its effect may stand");
                 counter!("saga_late_undos_failed_total").increment(1);
                 let soonest = settled_after(self.worker.handler_timeout);
-                Some(look.watched_for.clamp(soonest, FAILED_PAUSE_MAX.max(soonest)))
+                Some(look.watched_for.clamp(soonest, FAILED_PAUSE_MAX))
             }
         };
         Some((look.key.clone(), again))
@@ -100,7 +103,7 @@ where
 
 /// How long after a handler was begun it has ended for sure, even where the clock of a process goes slow.
 pub(super) fn settled_after(handler_timeout: Duration) -> Duration {
-    handler_timeout * 3
+    handler_timeout.saturating_mul(3).clamp(SETTLED_MIN, FAILED_PAUSE_MAX)
 }
 
 /// Enough to keep up with a gateway that was away for a day, and few beside the calls of commands.
@@ -108,6 +111,13 @@ const LOOKS_AT_ONCE_MAX: usize = 16;
 
 /// With a handler's usual time that is once an hour.
 const POISON_TRIED_ONE_IN: u32 = 120;
+
+/// How often rows are looked for that are due, whatever time handlers have: neither hot nor never.
+const IDLE_MIN: Duration = Duration::from_millis(100);
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Where handlers have hardly any time.
+const SETTLED_MIN: Duration = Duration::from_millis(500);
 
 /// So that a gateway which was away is heard of soon after it is back.
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);

@@ -65,7 +65,8 @@ impl Sender {
             sorted.sort(id, envelope, result);
         }
         counter!("saga_outbox_sent_total", "way" => way).increment(sorted.confirmed.len() as u64);
-        self.listeners.contact.published(sorted.confirmed.len(), sorted.unknown);
+        let postponed = sorted.postponed.values().map(Vec::len).sum::<usize>();
+        self.listeners.contact.published(sorted.confirmed.len(), sorted.unknown, postponed - sorted.unknown);
         self.store(sorted).await
     }
 
