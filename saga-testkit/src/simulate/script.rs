@@ -163,12 +163,7 @@ impl<S: Saga> Stage<S> {
                 0 | 1 if self.is_on(Fault::Crash) => self.hit(|process| process.die()),
                 2 if self.is_on(Fault::Pause) => self.hit(|process| process.stand_still()),
                 3 if self.is_on(Fault::Disconnect) => self.broker.sever(),
-                4 if self.is_on(Fault::Clock) && self.world.roll(4) == 0 => {
-                    // A call to a gateway lands within a day, which is what the watch over it relies on.
-                    if !self.world.has_requests() {
-                        self.weeks_pass();
-                    }
-                }
+                4 if self.is_on(Fault::Clock) && self.world.roll(4) == 0 => self.leap(),
                 4 if self.is_on(Fault::Clock) => self.jump(),
                 _ => {}
             }
@@ -184,6 +179,13 @@ impl<S: Saga> Stage<S> {
         match self.orchestrators.get(place) {
             Some(post) => post.hit(what),
             None => self.workers[place - self.orchestrators.len()].hit(what),
+        }
+    }
+
+    /// Weeks, unless a call is under way: it lands within a day, which is what the watch over it relies on.
+    fn leap(&self) {
+        if !self.world.has_requests() {
+            self.weeks_pass();
         }
     }
 
