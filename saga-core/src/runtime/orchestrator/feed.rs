@@ -239,9 +239,9 @@ pub(super) const UNDELIVERABLE_MAX: usize = 1000;
 /// How long a timer that was taken stays with this process. If it dies, another takes the timer then.
 const TIMER_LEASE: Duration = Duration::from_secs(5);
 
-/// Unless said otherwise. A timer that is later than this has waited for an orchestrator, since timers are looked for all the time: after an
-/// outage, the replies that have piled up are taken before anything is given up for want of an answer. Long enough for
-/// a restart, and many times what a batch takes.
+/// Unless said otherwise. A timer that is later than this has waited for an orchestrator, since timers are looked for all
+/// the time: after an outage, the replies that have piled up are taken before anything is given up for want of an answer.
+/// Long enough for a restart, and many times what a batch takes.
 pub(super) const TIMER_GRACE: Duration = Duration::from_secs(30);
 
 /// How often timers are looked for; they fire at most this late.
