@@ -1,4 +1,5 @@
-//! A dirty read: one saga pays out what another one may still take back. Two sagas of different types that share an account.
+//! A dirty read: one saga pays out what another one may still take back. Two sagas of different types that share an
+//! account.
 
 use saga_core::runtime::Reply;
 use saga_core::{Command, Compensate, Definition, Outcome, Participant, Retriable, Saga, Step, Undoes, saga};
@@ -10,21 +11,7 @@ impl Participant for Bank {
     const NAME: &'static str = "bank";
 }
 
-macro_rules! commands {
-    ($($name:ident $type:literal)+) => {
-        $(
-            #[derive(Serialize, Deserialize)]
-            struct $name;
-            impl Command for $name {
-                const TYPE: &'static str = $type;
-                type Participant = Bank;
-                type Reply = ();
-                type Refusal = ();
-            }
-        )+
-    };
-}
-commands!(Credit "credit" Debit "debit" Clear "clear" Book "book" PayOut "pay-out");
+commands!(Bank: Credit "credit" Debit "debit" Clear "clear" Book "book" PayOut "pay-out");
 impl Undoes<Credit> for Debit {}
 
 /// A cheque is credited, and taken back if it bounces.

@@ -16,21 +16,7 @@ impl Participant for Payment {
     const NAME: &'static str = "payment";
 }
 
-macro_rules! commands {
-    ($($name:ident $type:literal)+) => {
-        $(
-            #[derive(Serialize, Deserialize)]
-            struct $name;
-            impl Command for $name {
-                const TYPE: &'static str = $type;
-                type Participant = Payment;
-                type Reply = ();
-                type Refusal = ();
-            }
-        )+
-    };
-}
-commands!(Charge "charge" Refund "refund" Capture "capture" Ship "ship" Screen "screen");
+commands!(Payment: Charge "charge" Refund "refund" Capture "capture" Ship "ship" Screen "screen");
 impl Undoes<Charge> for Refund {}
 
 #[derive(Serialize, Deserialize)]
