@@ -122,14 +122,17 @@ impl Feed {
     pub(super) async fn timers(mut self) {
         let mut hold = Hold::new(self.contact.clone(), self.grace);
         loop {
-            if hold.holds(Instant::now()) {
-                if self.stopping.pause(TIMER_PAUSE).await {
-                    return;
+            let (store, known, grace) = (&self.store, &self.known, self.grace);
+            // Asked before every try: the store may be away as well, and be back before the broker.
+            let due = || {
+                let holds = hold.holds(Instant::now());
+                async move {
+                    if holds {
+                        return Ok(Vec::new());
+                    }
+                    store.due_timers(known, BATCH_MAX, TIMER_LEASE, grace).await
                 }
-                continue;
-            }
-            let known = self.known.clone();
-            let due = || self.store.due_timers(&known, BATCH_MAX, TIMER_LEASE, self.grace);
+            };
             let Some(due) = self.stopping.clone().until_done("look for due timers", due).await else {
                 return;
             };
