@@ -27,8 +27,6 @@ pub(crate) struct Call<'a> {
     /// Names the call in the journal, so that a commit whose answer was lost is recognised.
     id: Uuid,
     lease: Duration,
-    /// How long a start waits for a business key that an open transaction holds; as long as it takes, if nothing is said.
-    key_wait: Option<&'static str>,
 }
 
 /// A commit and its place in the batch.
@@ -50,37 +48,31 @@ struct Reason {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(database: &'a Database, lease: Duration) -> Self {
-        let id = database.fresh_id();
-        Call { database, id, lease, key_wait: None }
-    }
-
-    /// Waits for no business key that a transaction holds which somebody forgot to end.
-    pub(crate) fn impatient(self) -> Self {
-        Call { key_wait: Some(KEY_WAIT), ..self }
+        Call { database, id: database.fresh_id(), lease }
     }
 
     /// Stores a batch in one transaction. A value that Postgres refuses splits the batch until it is alone. A start whose
     /// business key is held by a transaction that is open is not waited for longer than [`KEY_WAIT`], and by nobody else.
     pub(crate) async fn store(&self, batch: &[Commit]) -> Vec<Outcome> {
         let (mut outcomes, sound) = self.refuse_unsound(batch);
-        let mut waiting = vec![sound];
-        while let Some(mut parts) = waiting.pop() {
-            match self.write(&parts).await {
+        let mut waiting = vec![(sound, KEY_WAIT)];
+        while let Some((mut parts, key_wait)) = waiting.pop() {
+            match self.write(&parts, key_wait).await {
                 Ok(written) => settle(&mut outcomes, &parts, written),
                 Err(Failure::Data(_)) if parts.len() > 1 => {
                     let second_half = parts.split_off(parts.len() / 2);
-                    waiting.extend([second_half, parts]);
+                    waiting.extend([(second_half, key_wait), (parts, key_wait)]);
                 }
                 Err(Failure::Data(why)) => settle(&mut outcomes, &parts, [Err(CommitError::Rejected(why))]),
                 Err(Failure::Blocked(_)) if parts.len() > 1 && parts.iter().any(has_key) => {
                     let (keyed, free): (Vec<_>, Vec<_>) = parts.into_iter().partition(has_key);
-                    waiting.extend(keyed.into_iter().map(|part| vec![part]));
-                    waiting.push(free);
+                    waiting.extend(keyed.into_iter().map(|part| (vec![part], KEY_WAIT_AGAIN)));
+                    waiting.push((free, KEY_WAIT));
                 }
                 Err(failure @ Failure::Blocked(_)) => fail(&mut outcomes, &parts, &failure),
                 Err(failure) => {
                     fail(&mut outcomes, &parts, &failure);
-                    let untried: Vec<_> = waiting.drain(..).flatten().collect();
+                    let untried: Vec<_> = waiting.drain(..).flat_map(|(parts, _)| parts).collect();
                     fail(&mut outcomes, &untried, &without_effect(failure));
                 }
             }
@@ -94,7 +86,7 @@ impl<'a> Call<'a> {
             return Err(CommitError::Rejected("only a start can join a transaction".into()));
         }
         self.check(commit).map_err(CommitError::Rejected)?;
-        let stored = self.statement(&[commit]).fetch_all(&mut *tx).await.map_err(in_transaction)?;
+        let stored = self.statement(&[commit], None).fetch_all(&mut *tx).await.map_err(in_transaction)?;
         if !stored.is_empty() {
             return Ok(Committed::Stored);
         }
@@ -109,7 +101,7 @@ impl<'a> Call<'a> {
         // In the order in which all others lock them.
         let mut commits: Vec<&Commit> = moves.iter().collect();
         commits.sort_unstable_by_key(|commit| commit.id);
-        let statement = self.statement(&commits);
+        let statement = self.statement(&commits, None);
         let stored = tx.lease().answer(|connection| statement.fetch_all(connection)).await;
         match stored.map_err(without_effect) {
             Ok(stored) if stored.len() < moves.len() => Err(CommitError::Conflict),
@@ -148,20 +140,21 @@ impl<'a> Call<'a> {
     /// Writing again is how a lost answer is made good. If the first attempt was stored, or is stored while the
     /// second waits for its locks, the second finds every saga moved on, and the journal names this call. If it
     /// was not, the second is stored, and the first, should it reach the server yet, finds every saga moved on.
-    async fn write(&self, parts: &[Part<'_>]) -> Result<Vec<Outcome>, Failure> {
+    async fn write(&self, parts: &[Part<'_>], key_wait: &'static str) -> Result<Vec<Outcome>, Failure> {
         if parts.is_empty() {
             return Ok(Vec::new());
         }
         let commits: Vec<&Commit> = parts.iter().map(|part| part.commit).collect();
+        let key_wait = parts.iter().any(has_key).then_some(key_wait);
         let mut in_doubt = false;
         for _ in 1..ATTEMPTS {
-            match self.database.fetch(self.statement(&commits)).await {
+            match self.database.fetch(self.statement(&commits, key_wait)).await {
                 Err(Failure::Lost(_)) => in_doubt = true,
                 Err(Failure::Collision(_)) => counter!("saga_commit_collisions_total").increment(1),
                 answer => return self.read_answer(&commits, answer, in_doubt).await,
             }
         }
-        let answer = self.database.fetch(self.statement(&commits)).await;
+        let answer = self.database.fetch(self.statement(&commits, key_wait)).await;
         self.read_answer(&commits, answer, in_doubt).await
     }
 
@@ -219,12 +212,10 @@ impl<'a> Call<'a> {
         reasons(&self.database.fetch(self.question(unclear)).await?)
     }
 
-    fn statement(&self, commits: &[&Commit]) -> Statement {
+    /// `key_wait` is how long a start waits for a business key that an open transaction holds; as long as it takes, if
+    /// nothing is said.
+    fn statement(&self, commits: &[&Commit], key_wait: Option<&'static str>) -> Statement {
         let statement = self.database.statement(COMMIT).bind(self.id).bind(&self.database.writer);
-        let is_keyed = commits.iter().any(|commit| key(commit).is_some());
-        let key_wait = self.key_wait.filter(|_| is_keyed);
-        // One that is alone was waited for before, with its batch.
-        let key_wait = key_wait.map(|wait| if commits.len() == 1 { KEY_WAIT_ALONE } else { wait });
         bind_commits(statement, self.lease, commits).bind(key_wait)
     }
 
@@ -303,8 +294,8 @@ fn count_resolved(resolved: &'static str) {
 /// waits for no longer, and a start that is not stored is tried again.
 const KEY_WAIT: &str = "250ms";
 
-/// Several keys may be held, and their starts are tried one after the other.
-const KEY_WAIT_ALONE: &str = "10ms";
+/// Their batch has waited for the keys already, and several may be held, and are tried one after the other.
+const KEY_WAIT_AGAIN: &str = "10ms";
 
 /// How often a batch is written before its caller hears of it. A second deadlock of the same batch is rare, since
 /// rows are locked in order, and a server that went away is better waited for by the caller, who backs off.

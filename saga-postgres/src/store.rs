@@ -73,7 +73,7 @@ impl Store for PgStore {
     }
 
     async fn commit(&self, batch: &[Commit], lease: Duration) -> Vec<Result<Committed, CommitError>> {
-        Call::new(&self.database, lease).impatient().store(batch).await
+        Call::new(&self.database, lease).store(batch).await
     }
 
     async fn due_timers(

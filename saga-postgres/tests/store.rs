@@ -215,6 +215,27 @@ async fn a_key_that_an_open_transaction_holds_keeps_no_other_saga_from_moving() 
     store_all(&store, &[again]).await;
 }
 
+/// Also a start that comes alone. A machine that is slow may have to try once more.
+#[tokio::test]
+async fn a_key_that_is_soon_free_is_waited_for() {
+    let Some(database) = database().await else { return };
+    let store = database.store().await;
+    let mut other = database.connection().await;
+    let mut stored = 0;
+    for key in ["a", "b", "c", "d", "e"] {
+        let mut tx = other.begin().await.unwrap();
+        store.start_in(&mut tx, &start_with_key(saga(), key, 1)).await.unwrap();
+        let ending = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            tx.rollback().await.unwrap();
+        };
+        let start = [start_with_key(saga(), key, 1)];
+        let (outcomes, ()) = tokio::join!(store.commit(&start, LEASE), ending);
+        stored += u32::from(matches!(outcomes[..], [Ok(Committed::Stored)]));
+    }
+    assert!(stored > 0, "no start has waited for its key");
+}
+
 #[tokio::test]
 async fn a_start_that_comes_again_is_not_doubled() {
     let Some(database) = database().await else { return };

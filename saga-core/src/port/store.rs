@@ -155,7 +155,8 @@ pub enum CommitError {
     /// The database will never take this commit, and takes the others of the batch.
     #[error("the store refused: {0}")]
     Rejected(String),
-    /// The whole batch failed.
+    /// The store could not be asked, or not about this commit: the whole batch failed, or it is a start whose business key
+    /// is held by a transaction that has not ended.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -194,6 +195,8 @@ pub struct HeldReply {
 ///   timers of a saga that lost the race are not written, and the other sagas of the batch are not harmed.
 /// - **Bad data is alone**: a commit that the database refuses is found, reported as
 ///   [`CommitError::Rejected`], and the others are stored.
+/// - **A held key is alone**: a start whose business key another transaction has written and not committed is given up
+///   as [`StoreError::Unavailable`] before long, and the others are stored.
 /// - **Twice is once**: storing the same batch again gives `Conflict` (or the same `Existing`), never a second effect.
 ///   A commit whose answer was lost is read back by key; it is reported as it is.
 /// - **Time is the database's**: `now`, due times and leases are computed by it.

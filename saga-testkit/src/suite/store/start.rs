@@ -8,7 +8,7 @@ use std::slice::from_ref;
 use super::Harness;
 use super::harness::Client;
 use crate::suite::Skipped;
-use crate::suite::samples::{LONG, definition, keyed, next, row, start};
+use crate::suite::samples::{LONG, SHORT, definition, keyed, next, row, start};
 
 /// The same key and input give the saga that exists, also when it has ended; another input is an error.
 pub async fn one_key_starts_one_saga<H: Harness>(harness: &H) -> Result<(), Skipped> {
@@ -62,10 +62,14 @@ pub async fn of_many_that_start_one_key_one_wins<H: Harness>(harness: &H) -> Res
     for round in 0..5 {
         let racing = processes.iter().map(async |process| {
             let mine = keyed(&client.definition, &format!("order {round}"), 1);
-            match process.commit(from_ref(&mine), LONG).await.remove(0) {
-                Ok(Committed::Stored) => (true, mine.id),
-                Ok(Committed::Existing(id)) => (false, id),
-                Err(error) => panic!("a start of a key that others start too: {error}"),
+            loop {
+                match process.commit(from_ref(&mine), LONG).await.remove(0) {
+                    Ok(Committed::Stored) => return (true, mine.id),
+                    Ok(Committed::Existing(id)) => return (false, id),
+                    // The store is slow, and does not wait for another's transaction for ever.
+                    Err(error) if error.is_temporary() => tokio::time::sleep(SHORT).await,
+                    Err(error) => panic!("a start of a key that others start too: {error}"),
+                }
             }
         });
         let results = join_all(racing).await;
