@@ -1,7 +1,6 @@
 //! The batch loop: what has arrived is loaded, decided, committed in one transaction, and settled.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
@@ -12,27 +11,20 @@ use super::again::Again;
 use super::arrival::{Arrival, EventArrival, Source, StartArrival, Started, Verdict};
 use super::child;
 use super::feed::BATCH_MAX;
-use super::fold::Folding;
 use super::local::LocalWork;
-use super::outcome::Waiting;
-use super::registry::Registry;
+use super::mover::Mover;
 use super::work::{Concern, Work, park_as_it_is};
-use crate::id::{Destination, SagaId};
+use crate::id::SagaId;
 use crate::machine::{Status, Stored};
 use crate::message::Fault;
 use crate::policy::{Backoff, Timestamp};
-use crate::port::{Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, Store, StoreError};
+use crate::port::{Change, Commit, CommitError, Committed, HeldId, HeldReply, IdSource, StoreError};
 use crate::runtime::lifecycle::Stopping;
-use crate::runtime::relay::{self, RelayHandle};
+use crate::runtime::relay;
 
 /// The batch loop of one orchestrator.
 pub(super) struct Batcher {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) registry: Registry,
-    pub(super) replies: Destination,
-    pub(super) ids: Arc<dyn IdSource>,
-    pub(super) relay: RelayHandle,
-    pub(super) waiting: Waiting,
+    pub(super) mover: Mover,
     pub(super) local: LocalWork,
     pub(super) stopping: Stopping,
 }
@@ -94,7 +86,7 @@ impl Batcher {
         histogram!("saga_batch_arrivals").record(arrivals.len() as f64);
         let (events, starts) = by_saga(arrivals);
         let ids: Vec<SagaId> = events.keys().copied().collect();
-        let loaded = match self.store.load(&ids).await {
+        let loaded = match self.mover.store.load(&ids).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 warn!(%error, "failed to load sagas, trying again");
@@ -113,15 +105,15 @@ impl Batcher {
         sagas: Vec<Stored>,
     ) -> Work {
         planted!(OwnClock: let now = crate::port::Clock::now(&crate::port::SystemClock));
-        let with = Folding { now, replies: &self.replies, ids: &*self.ids };
+        let with = self.mover.folding(now);
         let mut stored: HashMap<SagaId, Stored> = sagas.into_iter().map(|saga| (saga.id, saga)).collect();
         let mut work = Work::default();
         for (saga, arrivals) in events {
             match stored.remove(&saga) {
-                None => work.missing(&with, &self.registry, saga, arrivals),
-                Some(stored) => match self.registry.plan(&stored.definition) {
+                None => work.missing(&with, &self.mover.registry, saga, arrivals),
+                Some(stored) => match self.mover.registry.plan(&stored.definition) {
                     None => work.unknown(&stored, arrivals),
-                    Some(plan) => work.fold(&with, &self.registry, plan, stored, arrivals),
+                    Some(plan) => work.fold(&with, &self.mover.registry, plan, stored, arrivals),
                 },
             }
         }
@@ -142,11 +134,11 @@ impl Batcher {
         let room = self.claim(&mut work.commits);
         planted!(SentBeforeCommit: {
             let rows = work.commits.iter().flat_map(|commit| commit.outbox.clone()).collect();
-            self.relay.hand_over(rows, self.relay.room(1));
+            self.mover.relay.hand_over(rows, self.mover.relay.room(1));
         });
         let results = match work.commits.is_empty() {
             true => Vec::new(),
-            false => self.store.commit(&work.commits, relay::LEASE).await,
+            false => self.mover.store.commit(&work.commits, relay::LEASE).await,
         };
         let mut rows = Vec::new();
         let mut rejected = Vec::new();
@@ -161,7 +153,7 @@ impl Batcher {
                 (Err(CommitError::Rejected(why)), Concern::Events { before, arrivals, after }) => {
                     match commit.change {
                         Change::Upgrade { definition, .. } => {
-                            self.registry.stays(before.id, &definition, &why);
+                            self.mover.registry.stays(before.id, &definition, &why);
                             let concern = Concern::Events { before, after, arrivals };
                             retried.extend(failed(CommitError::Rejected(why), concern));
                         }
@@ -169,13 +161,13 @@ impl Batcher {
                     }
                 }
                 (Err(CommitError::Rejected(why)), Concern::Child { arrival, .. }) => {
-                    let verdict = rejected_child(&*self.ids, &arrival, &why);
+                    let verdict = rejected_child(&*self.mover.ids, &arrival, &why);
                     dropped.extend(self.settle(arrival, verdict).await);
                 }
                 (Err(error), concern) => retried.extend(failed(error, concern)),
             }
         }
-        self.relay.hand_over(rows, room);
+        self.mover.relay.hand_over(rows, room);
         retried.extend(self.park_rejected(rejected, now, &mut dropped).await);
         self.drop_held(dropped).await;
         retried
@@ -184,7 +176,7 @@ impl Batcher {
     /// Claims room in the relay's memory for all rows of a batch, or for none.
     fn claim(&self, commits: &mut [Commit]) -> Option<relay::Room> {
         let rows = commits.iter().map(|commit| commit.outbox.len()).sum();
-        let room = self.relay.room(rows);
+        let room = self.mover.relay.room(rows);
         planted!(HotRowsUnclaimed: return room);
         let rows = commits.iter_mut().flat_map(|commit| &mut commit.outbox);
         rows.for_each(|row| row.claimed = room.is_some());
@@ -196,8 +188,8 @@ impl Batcher {
             Concern::Events { after, arrivals, .. } => {
                 counter!("saga_transitions_total").increment(1);
                 if let Some(instance) = &after {
-                    self.waiting.moved(instance);
-                    self.local.look_at(instance.id, self.registry.plan(&instance.definition));
+                    self.mover.waiting.moved(instance);
+                    self.local.look_at(instance.id, self.mover.registry.plan(&instance.definition));
                 }
                 for (arrival, verdict) in arrivals {
                     dropped.extend(self.settle(arrival, verdict).await);
@@ -205,14 +197,14 @@ impl Batcher {
             }
             Concern::Child { after, arrival } => {
                 counter!("saga_started_total").increment(1);
-                self.waiting.moved(&after);
-                self.local.look_at(after.id, self.registry.plan(&after.definition));
+                self.mover.waiting.moved(&after);
+                self.local.look_at(after.id, self.mover.registry.plan(&after.definition));
                 dropped.extend(self.settle(arrival, Verdict::Taken(after.state.status())).await);
             }
             Concern::Start { after, arrival } => {
                 counter!("saga_started_total").increment(1);
                 if committed == Committed::Stored {
-                    self.waiting.moved(&after);
+                    self.mover.waiting.moved(&after);
                     self.local.look_at(after.id, Some(&arrival.begin.plan));
                 }
                 // A caller that no longer waits has started its saga all the same.
@@ -225,9 +217,9 @@ impl Batcher {
     /// it is lost, the parent asks again.
     async fn settle(&self, arrival: EventArrival, mut verdict: Verdict) -> Option<HeldId> {
         if let Verdict::Answered(answer) = &mut verdict
-            && let Some(room) = self.relay.room(1)
+            && let Some(room) = self.mover.relay.room(1)
         {
-            self.relay.hand_over(vec![(**answer).clone()], Some(room));
+            self.mover.relay.hand_over(vec![(**answer).clone()], Some(room));
         }
         arrival.settle(verdict).await
     }
@@ -244,7 +236,7 @@ impl Batcher {
         }
         let commits: Vec<Commit> =
             rejected.iter().map(|(before, arrivals, why)| self.refused(before, arrivals, now, why)).collect();
-        let results = self.store.commit(&commits, relay::LEASE).await;
+        let results = self.mover.store.commit(&commits, relay::LEASE).await;
         let mut retried = Vec::new();
         for ((before, arrivals, why), result) in rejected.into_iter().zip(results) {
             match result {
@@ -269,7 +261,7 @@ impl Batcher {
         now: Timestamp,
         why: &str,
     ) -> Commit {
-        let plan = self.registry.plan(&before.definition);
+        let plan = self.mover.registry.plan(&before.definition);
         park_as_it_is(before, arrivals.iter().map(|(arrival, _)| arrival), plan.map(|plan| &**plan), now, why)
     }
 
@@ -278,7 +270,7 @@ impl Batcher {
         if held.is_empty() {
             return Vec::new();
         }
-        if let Err(error) = self.store.hold(&held).await {
+        if let Err(error) = self.mover.store.hold(&held).await {
             warn!(%error, "failed to hold replies, trying again");
             return holding.into_iter().map(Arrival::Event).collect();
         }
@@ -291,7 +283,7 @@ impl Batcher {
 
     async fn drop_held(&self, dropped: Vec<HeldId>) {
         if !dropped.is_empty()
-            && let Err(error) = self.store.drop_held(&dropped).await
+            && let Err(error) = self.mover.store.drop_held(&dropped).await
         {
             warn!(%error, "held replies could not be dropped; they are ignored when they come again");
         }

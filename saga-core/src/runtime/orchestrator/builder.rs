@@ -13,6 +13,7 @@ use super::batch::Batcher;
 use super::feed::{self, Feed};
 use super::limits::{Limits, ParticipantLimits, SagaLimits};
 use super::local::{self, Handling, LocalSteps, LocalWork};
+use super::mover::Mover;
 use super::outcome::{self, Waiting};
 use super::registry::Registry;
 use super::retention::{self, Retention};
@@ -262,44 +263,24 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
         admission: Option<Admission>,
     ) -> Orchestrator<S> {
         let (mut tasks, mut sending) = (Tasks::new(&*self.ids), Tasks::new(&*self.ids));
-        let waiting = Waiting::default();
         let (undeliverable, set_aside) = mpsc::channel(feed::UNDELIVERABLE_MAX);
         let contact = Contact::default();
         let listeners = Listeners { undeliverable: Some(undeliverable), contact: contact.clone() };
         let relay = relay::start(self.store.clone(), self.transport.clone(), listeners, &mut sending);
-        let (inbox, arrivals) = mpsc::channel::<Arrival>(feed::INBOX_MAX);
-        let (local, sagas) = self.local.is_some().then(LocalWork::channel).unzip();
-        let local: LocalWork = local.unwrap_or_default();
-        let batcher = Batcher {
+        let mover = Mover {
             store: self.store.clone(),
-            registry: self.registry.clone(),
-            replies: replies.clone(),
-            ids: self.ids.clone(),
-            relay: relay.clone(),
-            waiting: waiting.clone(),
-            local: local.clone(),
-            stopping: tasks.stopping(),
+            registry: self.registry,
+            replies,
+            ids: self.ids,
+            relay,
+            waiting: Waiting::default(),
         };
-        if let (Some(steps), Some(sagas)) = (self.local, sagas) {
-            let worker = local::Worker {
-                steps,
-                steps_per_transaction: self.local_steps_per_transaction,
-                crew: Arc::default(),
-                store: self.store.clone(),
-                registry: self.registry.clone(),
-                replies: replies.clone(),
-                ids: self.ids.clone(),
-                relay: relay.clone(),
-                waiting: waiting.clone(),
-                inbox: inbox.downgrade(),
-                again: local.again(),
-                stopping: tasks.stopping(),
-            };
-            let sagas = Arc::new(Mutex::new(sagas));
-            for _ in 0..local::WORKERS {
-                tasks.spawn(worker.clone().run(sagas.clone()));
-            }
-        }
+        let (inbox, arrivals) = mpsc::channel::<Arrival>(feed::INBOX_MAX);
+        let local = self.local.map_or_else(LocalWork::default, |steps| {
+            let sharing = self.local_steps_per_transaction;
+            LocalWork::start(steps, sharing, mover.clone(), inbox.downgrade(), &mut tasks)
+        });
+        let batcher = Batcher { mover: mover.clone(), local: local.clone(), stopping: tasks.stopping() };
         tasks.spawn(batcher.run(arrivals));
         let feed = Feed {
             store: self.store.clone(),
@@ -309,23 +290,16 @@ impl<S: Store + Outbox + History> OrchestratorBuilder<S> {
             grace: self.grace,
             stopping: tasks.stopping(),
         };
-        for source in read {
-            tasks.spawn(feed.clone().messages(self.transport.clone(), source));
-        }
-        tasks.spawn(feed.clone().timers());
-        tasks.spawn(feed.clone().held());
-        tasks.spawn(feed.undeliverable(set_aside));
-        tasks.spawn(outcome::poll(waiting.clone(), self.store.clone(), tasks.stopping()));
+        feed.start(&self.transport, read, set_aside, &mut tasks);
+        tasks.spawn(outcome::poll(mover.waiting.clone(), self.store.clone(), tasks.stopping()));
         if let Some(admission) = admission.clone() {
             tasks.spawn(admission.run(self.store.clone(), tasks.stopping()));
         }
         if let Some((store, retention)) = self.retention {
             tasks.spawn(retention::retire(store, retention, tasks.stopping()));
         }
-        let (store, registry, ids) = (self.store, self.registry, self.ids);
         let (intake, sending) = (Mutex::new(tasks), Mutex::new(sending));
-        let inner =
-            Inner { store, registry, replies, ids, inbox, admission, relay, local, waiting, intake, sending };
+        let inner = Inner { store: self.store, mover, inbox, admission, local, intake, sending };
         Orchestrator(Arc::new(inner))
     }
 }

@@ -1,5 +1,6 @@
 //! What feeds the batch loop: replies, timers, held replies, and messages that no broker takes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::port::{
     Delivery, HeldReply, Store, SubscribeOptions, Subscription, TimerDue, Token, Transport, TransportError,
 };
 use crate::runtime::contact::{Contact, Hold};
-use crate::runtime::lifecycle::Stopping;
+use crate::runtime::lifecycle::{Stopping, Tasks};
 use crate::runtime::relay::Undeliverable;
 use crate::runtime::settling::Settling;
 
@@ -35,9 +36,25 @@ pub(super) struct Feed {
 }
 
 impl Feed {
+    /// Starts everything that feeds the batch loop. `read` is where its messages come from.
+    pub(super) fn start(
+        self,
+        transport: &Arc<dyn Transport>,
+        read: BTreeSet<Destination>,
+        set_aside: mpsc::Receiver<Undeliverable>,
+        tasks: &mut Tasks,
+    ) {
+        for source in read {
+            tasks.spawn(self.clone().messages(transport.clone(), source));
+        }
+        tasks.spawn(self.clone().timers());
+        tasks.spawn(self.clone().held());
+        tasks.spawn(self.undeliverable(set_aside));
+    }
+
     /// Takes messages from the broker, over as many connections as it takes: replies, and what other sagas ask of those
     /// that are run for them.
-    pub(super) async fn messages(mut self, transport: Arc<dyn Transport>, source: Destination) {
+    async fn messages(mut self, transport: Arc<dyn Transport>, source: Destination) {
         let group = source.as_str().to_owned();
         let options = SubscribeOptions { source, group, in_flight_max: IN_FLIGHT_MAX };
         let mut missing = Some(self.contact.missing());
@@ -119,7 +136,7 @@ impl Feed {
     }
 
     /// Takes timers whose time has come, unless no answer could have come.
-    pub(super) async fn timers(mut self) {
+    async fn timers(mut self) {
         let mut hold = Hold::new(self.contact.clone(), self.grace);
         loop {
             let (store, known, grace) = (&self.store, &self.known, self.grace);
@@ -146,7 +163,7 @@ impl Feed {
     }
 
     /// Takes replies that another process held, because it did not know their saga's definition.
-    pub(super) async fn held(mut self) {
+    async fn held(mut self) {
         loop {
             let known = self.known.clone();
             let held = || self.store.held(&known, BATCH_MAX);
@@ -161,7 +178,7 @@ impl Feed {
     }
 
     /// Parks sagas whose messages no broker takes.
-    pub(super) async fn undeliverable(mut self, mut set_aside: mpsc::Receiver<Undeliverable>) {
+    async fn undeliverable(mut self, mut set_aside: mpsc::Receiver<Undeliverable>) {
         loop {
             let undeliverable = tokio::select! {
                 biased;

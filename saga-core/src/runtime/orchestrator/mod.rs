@@ -10,6 +10,7 @@ mod feed;
 mod fold;
 mod limits;
 mod local;
+mod mover;
 mod operate;
 mod outcome;
 mod registry;
@@ -25,14 +26,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::id::{ParticipantName, SagaId, StepName};
 use crate::machine::{Event, Instance, Resolution, Status};
-use crate::port::{History, IdSource, SagaDetails, SagaFilter, SagaSummary, Store, StoreError, StoreHealth};
+use crate::port::{History, SagaDetails, SagaFilter, SagaSummary, Store, StoreError, StoreHealth};
 use crate::runtime::lifecycle::Tasks;
-use crate::runtime::relay::RelayHandle;
 use admission::Admission;
 use arrival::{Arrival, EventArrival, Source};
 use local::LocalWork;
-use outcome::Waiting;
-use registry::Registry;
+use mover::Mover;
 
 pub use builder::{OrchestratorBuilder, OrchestratorError};
 pub use limits::{Busy, ParticipantLimits, SagaLimits};
@@ -55,15 +54,11 @@ pub struct Orchestrator<S>(Arc<Inner<S>>);
 
 struct Inner<S> {
     store: Arc<S>,
-    registry: Registry,
-    replies: crate::id::Destination,
-    ids: Arc<dyn IdSource>,
+    mover: Mover,
     inbox: mpsc::Sender<Arrival>,
     /// `None` if nothing is limited.
     admission: Option<Admission>,
-    relay: RelayHandle,
     local: LocalWork,
-    waiting: Waiting,
     /// Two groups that stop one after the other: what takes work in, and the relay that sends what came of it.
     intake: Mutex<Tasks>,
     sending: Mutex<Tasks>,
@@ -107,7 +102,7 @@ impl<S: Store + History> Orchestrator<S> {
     /// know, or a state that it cannot read, nothing is known.
     pub fn children_elsewhere(&self, shown: &SagaDetails) -> Vec<ChildElsewhere> {
         let here = |saga: SagaId| shown.children.iter().any(|child| child.id == saga);
-        let plan = self.0.registry.plan(&shown.stored.definition);
+        let plan = self.0.mover.registry.plan(&shown.stored.definition);
         let instance = Instance::decode(shown.stored.clone()).ok();
         let (Some(plan), Some(instance)) = (plan, instance) else { return Vec::new() };
         let asked = instance.state.steps().iter().filter(|record| record.state.was_asked());
@@ -130,7 +125,7 @@ impl<S: Store + History> Orchestrator<S> {
     ///
     /// Cancel safe: it only reads.
     pub async fn health(&self) -> Result<Health, StoreError> {
-        self.0.store.health(&self.0.registry.references()).await
+        self.0.store.health(&self.0.mover.registry.references()).await
     }
 
     /// Sends everything that a saga awaits once more, and counts its attempts from here. Releases a parked saga.
@@ -224,7 +219,7 @@ impl<S> Orchestrator<S> {
     /// If the future is dropped, the orchestrator goes on draining until it is dropped itself.
     pub async fn stop(&self, grace: Duration) {
         self.0.intake.lock().await.stop(grace).await;
-        self.0.waiting.end();
+        self.0.mover.waiting.end();
         self.0.sending.lock().await.stop(grace).await;
     }
 }

@@ -117,7 +117,7 @@ impl<S: Store + History> Orchestrator<S> {
     ) -> Result<SagaHandle<S, T>, StartError> {
         let begin = self.begin(key, &saga)?;
         let pass = self.admit::<T>(&begin).await?;
-        let early = self.0.waiting.wait_for(begin.id);
+        let early = self.0.mover.waiting.wait_for(begin.id);
         let (started, answered) = oneshot::channel();
         let arrival = Arrival::Start(StartArrival { begin, started, _pass: pass });
         self.0.inbox.send(arrival).await.map_err(|_| StartError::Stopping)?;
@@ -155,9 +155,9 @@ impl<S: Store + History> Orchestrator<S> {
     }
 
     fn begin<T: Saga>(&self, key: Option<BusinessKey>, saga: &T) -> Result<Begin, StartError> {
-        let plan = self.0.registry.newest(T::NAME).ok_or(StartError::NotRegistered(T::NAME))?.clone();
+        let plan = self.0.mover.registry.newest(T::NAME).ok_or(StartError::NotRegistered(T::NAME))?.clone();
         let data = Payload::encode(saga)?;
-        let id = self.0.ids.saga();
+        let id = self.0.mover.ids.saga();
         let trace = TraceParent::of_message(id, MessageId::command(id, &plan.steps()[0].name, Direction::Do));
         Ok(Begin { plan, id, key, data, trace })
     }
@@ -189,7 +189,7 @@ impl<S: StartIn + History> Orchestrator<S> {
             None => None,
         };
         let now = self.0.store.now_in(tx).await?;
-        let with = fold::Folding { now, replies: &self.0.replies, ids: &*self.0.ids };
+        let with = self.0.mover.folding(now);
         let (commit, _) = fold::begin(&with, &begin)?;
         let committed = self.0.store.start_in(tx, &commit).await?;
         let handle = self.handle_of(Started::of(begin.id, committed));
@@ -216,7 +216,7 @@ impl<S, T> StartedIn<S, T> {
     /// is not said takes its room for a minute, whatever has become of the transaction.
     pub fn committed(self) -> SagaHandle<S, T> {
         let StartedIn { handle, plan, pass } = self;
-        handle.inner.relay.wake();
+        handle.inner.mover.relay.wake();
         handle.inner.local.look_at(handle.id, Some(&plan));
         if let Some(pass) = pass {
             pass.committed();
@@ -263,7 +263,7 @@ impl<S: Store + History, T: Saga> SagaHandle<S, T> {
             return self.wait(early).await;
         }
         // First wait, then look: the saga may end in between.
-        let waiting = self.inner.waiting.wait_for(self.id);
+        let waiting = self.inner.mover.waiting.wait_for(self.id);
         match self.look().await? {
             Some(outcome) => Ok(outcome),
             None => self.wait(waiting).await,

@@ -23,32 +23,37 @@ pub(super) use task::{is_local, missing};
 
 use super::arrival::{Arrival, EventArrival, Source};
 use super::fold::{self, Folding};
-use super::outcome::Waiting;
-use super::registry::Registry;
+use super::mover::Mover;
 use crate::definition::Plan;
-use crate::id::{Destination, SagaId};
+use crate::id::SagaId;
 use crate::machine::{Event, Instance};
 use crate::message::{Answer, Fault};
 use crate::policy::Backoff;
-use crate::port::{Commit, CommitError, IdSource, Store, Stored};
+use crate::port::{Commit, CommitError, Stored};
 use crate::runtime::crew::Crew;
-use crate::runtime::lifecycle::Stopping;
-use crate::runtime::relay::RelayHandle;
+use crate::runtime::lifecycle::{Stopping, Tasks};
 
 /// Where sagas go that may await local work. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct LocalWork(Option<mpsc::Sender<SagaId>>);
 
 impl LocalWork {
-    /// Work for whoever reads the other end.
-    pub(super) fn channel() -> (Self, mpsc::Receiver<SagaId>) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (LocalWork(Some(sender)), receiver)
-    }
-
-    /// The way back for sagas that were not done.
-    pub(super) fn again(&self) -> Option<mpsc::WeakSender<SagaId>> {
-        self.0.as_ref().map(mpsc::Sender::downgrade)
+    /// Starts the workers. So many sagas may share a transaction, and what has no place in it goes to `inbox`.
+    pub(super) fn start(
+        steps: Arc<dyn LocalSteps>,
+        steps_per_transaction: usize,
+        mover: Mover,
+        inbox: mpsc::WeakSender<Arrival>,
+        tasks: &mut Tasks,
+    ) -> Self {
+        let (sender, sagas) = mpsc::channel(WAITING_MAX);
+        let (crew, again, stopping) = (Arc::default(), sender.downgrade(), tasks.stopping());
+        let worker = Worker { steps, steps_per_transaction, crew, mover, inbox, again, stopping };
+        let sagas = Arc::new(Mutex::new(sagas));
+        for _ in 0..WORKERS {
+            tasks.spawn(worker.clone().run(sagas.clone()));
+        }
+        LocalWork(Some(sender))
     }
 
     /// Has a saga looked at, if it may await local work. If too many wait, its timer has it looked at later.
@@ -63,22 +68,17 @@ impl LocalWork {
 
 /// Does what sagas await of their own orchestrator. Each clone works on its own.
 #[derive(Clone)]
-pub(super) struct Worker {
-    pub(super) steps: Arc<dyn LocalSteps>,
+struct Worker {
+    steps: Arc<dyn LocalSteps>,
     /// How many sagas may share a transaction.
-    pub(super) steps_per_transaction: usize,
-    pub(super) crew: Arc<Crew>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) registry: Registry,
-    pub(super) replies: Destination,
-    pub(super) ids: Arc<dyn IdSource>,
-    pub(super) relay: RelayHandle,
-    pub(super) waiting: Waiting,
+    steps_per_transaction: usize,
+    crew: Arc<Crew>,
+    mover: Mover,
     /// Weak, so that the batch loop ends when the orchestrator and all feeds are done.
-    pub(super) inbox: mpsc::WeakSender<Arrival>,
-    /// Where sagas go back to that shared a transaction with one that was slow or broke it.
-    pub(super) again: Option<mpsc::WeakSender<SagaId>>,
-    pub(super) stopping: Stopping,
+    inbox: mpsc::WeakSender<Arrival>,
+    /// Where sagas go back to that shared a transaction with one that was slow or broke it. Weak, as the inbox is.
+    again: mpsc::WeakSender<SagaId>,
+    stopping: Stopping,
 }
 
 /// A saga that awaits local work.
@@ -100,7 +100,7 @@ enum Left {
 
 impl Worker {
     /// Works until the orchestrator stops; then finishes what it has begun.
-    pub(super) async fn run(mut self, sagas: Arc<Mutex<mpsc::Receiver<SagaId>>>) {
+    async fn run(mut self, sagas: Arc<Mutex<mpsc::Receiver<SagaId>>>) {
         let mut batch = Vec::new();
         loop {
             let is_gathered = tokio::select! {
@@ -156,8 +156,8 @@ impl Worker {
     /// Does the first work that each of these sagas awaits, in one transaction. Returns the sagas that await more, and
     /// those that are to have one of their own.
     async fn look(&self, sagas: &[SagaId]) -> Result<(Vec<SagaId>, Vec<SagaId>), CommitError> {
-        let loaded = self.store.load(sagas).await?;
-        let with = Folding { now: loaded.now, replies: &self.replies, ids: &*self.ids };
+        let loaded = self.mover.store.load(sagas).await?;
+        let with = self.mover.folding(loaded.now);
         let awaiting = loaded.sagas.into_iter().filter_map(|stored| self.awaiting(stored));
         let (mut awaiting, tasks): (Vec<_>, Vec<_>) = awaiting.unzip();
         if tasks.is_empty() {
@@ -187,7 +187,7 @@ impl Worker {
     fn awaiting(&self, stored: Stored) -> Option<(Awaiting<'_>, Task)> {
         // What cannot be read is parked by whoever decides the saga's next event.
         let instance = Instance::decode(stored).ok()?;
-        let plan = self.registry.plan(&instance.definition)?;
+        let plan = self.mover.registry.plan(&instance.definition)?;
         let task = Task::of(plan, &instance)?;
         Some((Awaiting { plan, instance, moved: None }, task))
     }
@@ -198,8 +198,8 @@ impl Worker {
         match (became, moved) {
             (Became::Stored, Some(moved)) => {
                 counter!("saga_transitions_total").increment(1);
-                self.relay.wake();
-                self.waiting.moved(&moved);
+                self.mover.relay.wake();
+                self.mover.waiting.moved(&moved);
                 Task::of(plan, &moved).map_or(Left::Nothing, |_| Left::More(moved.id))
             }
             (Became::Stored, None) | (Became::Untouched, _) => self.put_back(instance.id),
@@ -213,8 +213,7 @@ impl Worker {
 
     /// Has a saga looked at by whoever is free first.
     fn put_back(&self, saga: SagaId) -> Left {
-        let again = self.again.as_ref().and_then(mpsc::WeakSender::upgrade);
-        match again.map(|again| again.try_send(saga)) {
+        match self.again.upgrade().map(|again| again.try_send(saga)) {
             Some(Ok(())) => Left::Nothing,
             Some(Err(_)) | None => Left::More(saga),
         }
@@ -259,7 +258,7 @@ fn is_final(error: &CommitError) -> bool {
 }
 
 /// How many transactions run at the same time. Each needs a connection for as long as its handlers run.
-pub(super) const WORKERS: usize = 8;
+const WORKERS: usize = 8;
 
 /// Half of the subtransactions that Postgres keeps in fast memory for a transaction.
 pub(super) const STEPS_MAX: usize = 32;
