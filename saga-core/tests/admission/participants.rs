@@ -55,6 +55,38 @@ async fn so_many_that_ask_a_participant_start_in_a_second_and_a_refused_start_ta
     assert!(orchestrator.start(Delivery(3)).await.is_err());
 }
 
+/// Who does not wait would be there whenever a token is, and those who wait would never start.
+#[tokio::test(start_paused = true)]
+async fn nobody_passes_those_who_wait_for_the_same_and_have_no_lower_priority() {
+    let patient = SagaLimits::default().wait(Duration::from_secs(60)).priority(1);
+    let builder = over(&MemoryTransport::default()).register(&fetching::<Errand>());
+    let builder = builder.register(&fetching::<Delivery>()).limit::<Delivery>(patient);
+    let builder = builder.limit_participant::<Warehouse>(ParticipantLimits::default().per_second(3));
+    let orchestrator = builder.start().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(busy(&orchestrator).await, None, "there are tokens");
+    }
+    let begun = Instant::now();
+    let delivered = async {
+        for delivery in 0..3 {
+            orchestrator.start(Delivery(delivery)).await.unwrap();
+        }
+        begun.elapsed()
+    };
+    let pushing = async {
+        while begun.elapsed() < Duration::from_millis(950) {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            let refused = busy(&orchestrator).await.map(|busy| busy.to_string());
+            assert_eq!(
+                refused.as_deref(),
+                Some("3 sagas that ask warehouse may start in a second, and have")
+            );
+        }
+    };
+    let (delivered, ()) = tokio::join!(delivered, pushing);
+    assert!(delivered < Duration::from_millis(1_200), "three were delivered after {delivered:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_participant_that_does_not_answer_is_spared_until_it_does() {
     let transport = MemoryTransport::default();

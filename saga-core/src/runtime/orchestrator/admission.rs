@@ -134,7 +134,9 @@ impl Admission {
     /// Cancel safe: whoever no longer waits is not let in.
     pub(super) async fn enter(&self, plan: &Arc<Plan>) -> Result<Pass, StartError> {
         let limits = self.0.limits.sagas.get(&plan.reference().name).copied().unwrap_or_default();
-        let Some(busy) = self.state().admit(&self.0.limits, plan).err() else { return Ok(self.pass(plan)) };
+        let Some(busy) = self.state().admit(&self.0.limits, plan, limits.priority).err() else {
+            return Ok(self.pass(plan));
+        };
         if limits.wait.is_zero() {
             return Err(refused(busy));
         }
@@ -216,10 +218,14 @@ impl Admission {
 }
 
 impl State {
-    /// Lets a saga of this plan in, unless others of its type wait already.
-    fn admit(&mut self, limits: &Limits, plan: &Plan) -> Result<(), Busy> {
+    /// Lets a saga of this plan in, unless others wait that would start before it: those of its type, and those of no lower
+    /// priority that wait for what it would take.
+    fn admit(&mut self, limits: &Limits, plan: &Plan, priority: u8) -> Result<(), Busy> {
         let saga = &plan.reference().name;
-        let ahead = self.queue.values().find(|waiter| waiter.plan.reference().name == *saga);
+        let waiting = self.queue.iter().take_while(|((Reverse(theirs), _), _)| *theirs >= priority);
+        let ahead = waiting
+            .map(|(_, waiter)| waiter)
+            .find(|waiter| waiter.plan.reference().name == *saga || waiter.busy.concerns(plan));
         match ahead {
             Some(waiter) => Err(waiter.busy.clone()),
             None => self.take(limits, plan),

@@ -158,6 +158,17 @@ impl Busy {
             Busy::Broker { .. } => "broker",
         }
     }
+
+    /// Whether sagas of this plan would take what is short here.
+    pub(super) fn concerns(&self, plan: &Plan) -> bool {
+        match self {
+            Busy::Sagas { saga, .. } | Busy::Rate { saga, .. } => plan.reference().name == *saga,
+            Busy::Participant { participant, .. }
+            | Busy::ParticipantRate { participant, .. }
+            | Busy::Unanswered { participant, .. } => asks(plan, participant),
+            Busy::Broker { .. } => true,
+        }
+    }
 }
 
 /// All limits of one orchestrator.
@@ -177,7 +188,6 @@ impl Limits {
     pub(super) fn mistake(&self, registry: &Registry) -> Option<String> {
         let plans = || registry.plans();
         let stray = self.sagas.keys().find(|saga| plans().all(|plan| plan.reference().name != **saga));
-        let asks = |plan: &Plan, who: &ParticipantName| participants(plan).contains(who);
         let unasked = self.participants.keys().find(|who| !plans().any(|plan| asks(plan, who)));
         let nothing = self.sagas.iter().find(|(_, limits)| limits.let_nothing_through());
         let idle = self.participants.iter().find(|(_, limits)| limits.let_nothing_through());
@@ -293,6 +303,11 @@ impl Counted {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Whether the sagas of a plan ask somebody.
+fn asks(plan: &Plan, who: &ParticipantName) -> bool {
+    plan.steps().iter().filter_map(StepPlan::command).any(|command| command.participant == *who)
 }
 
 /// Whom the sagas of a plan ask.
