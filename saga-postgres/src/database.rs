@@ -25,6 +25,8 @@ pub(crate) struct Database {
     pub(crate) timers: Floor,
     /// Where to look for ended sagas: in microseconds since 1970, and 0 once none were left.
     pub(crate) retired_until: AtomicI64,
+    /// The same for those that were run as steps.
+    pub(crate) children_retired_until: AtomicI64,
 }
 
 impl Database {
@@ -38,6 +40,7 @@ impl Database {
             claimed_rows: Floor::default(),
             timers: Floor::default(),
             retired_until: AtomicI64::default(),
+            children_retired_until: AtomicI64::default(),
         };
         database.pool.lease().await?.give_back();
         Ok(Arc::new(database))

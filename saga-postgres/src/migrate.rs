@@ -50,7 +50,7 @@ fn failed(error: MigrateError) -> StoreError {
 }
 
 /// Every migration, in the order of its version. Never edited once released.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "sagas", include_str!("../migrations/0001_sagas.sql")),
     (2, "outbox", include_str!("../migrations/0002_outbox.sql")),
     (3, "fence", include_str!("../migrations/0003_fence.sql")),
@@ -59,4 +59,5 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "watch", include_str!("../migrations/0006_watch.sql")),
     (7, "children", include_str!("../migrations/0007_children.sql")),
     (8, "topics", include_str!("../migrations/0008_topics.sql")),
+    (9, "retired children", include_str!("../migrations/0009_retired_children.sql")),
 ];

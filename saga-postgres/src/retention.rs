@@ -1,5 +1,6 @@
 //! Keeping and forgetting: the ports `Retire` and `Forget`.
 
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use sqlx::postgres::{PgBindIterExt, PgRow};
 use crate::commit_arguments::bind_rows;
 use crate::error::Failure;
 use crate::fence::{PgFence, fetch};
+use crate::pool::Statement;
 use crate::row::{micros, read, read_saga, unreadable};
 use crate::store::PgStore;
 use crate::table::{archive, fence};
@@ -21,7 +23,8 @@ use crate::transaction::Tx;
 struct Ended {
     saga: SagaId,
     participants: Vec<ParticipantName>,
-    at: i64,
+    /// When it ended, or its parent: in microseconds since 1970.
+    since: i64,
 }
 
 #[async_trait]
@@ -45,25 +48,41 @@ impl Retire for PgStore {
 
     async fn retire(&self, retiring: Retiring) -> Result<usize, StoreError> {
         let mut tx = Tx::begin(self.database.pool(), IDLE_MAX).await?;
-        let statement = self
-            .database
-            .statement(archive::LOCK_ENDED)
-            .bind(micros(retiring.ended_for))
-            .bind(self.database.retired_until.load(Relaxed))
-            .bind(retiring.limit as i64)
-            .bind(micros(retiring.horizon));
-        let rows = fetch(&mut tx, statement).await?;
-        let ended = rows.iter().map(read_ended).collect::<Result<Vec<_>, _>>()?;
+        let (from, limit) = (&self.database.retired_until, retiring.limit);
+        let statement = self.lock_ended(archive::LOCK_ENDED, &retiring, from, limit);
+        let mut ended = read_ended(&fetch(&mut tx, statement).await?)?;
+        let next = next_from(&ended, limit);
+        let mut next_children = None;
+        if ended.len() < limit {
+            let (from, limit) = (&self.database.children_retired_until, limit - ended.len());
+            let statement = self.lock_ended(archive::LOCK_ENDED_CHILDREN, &retiring, from, limit);
+            let children = read_ended(&fetch(&mut tx, statement.bind(micros(retiring.horizon))).await?)?;
+            next_children = Some(next_from(&children, limit));
+            ended.extend(children);
+        }
         if !ended.is_empty() {
             self.take_out(tx, &ended, retiring.archive).await?;
         }
-        let more = ended.last().filter(|_| ended.len() == retiring.limit);
-        self.database.retired_until.store(more.map_or(0, |last| last.at), Relaxed);
+        self.database.retired_until.store(next, Relaxed);
+        if let Some(next) = next_children {
+            self.database.children_retired_until.store(next, Relaxed);
+        }
         Ok(ended.len())
     }
 }
 
 impl PgStore {
+    fn lock_ended(
+        &self,
+        statement: &'static str,
+        retiring: &Retiring,
+        from: &AtomicI64,
+        limit: usize,
+    ) -> Statement {
+        let statement = self.database.statement(statement).bind(micros(retiring.ended_for));
+        statement.bind(from.load(Relaxed)).bind(limit as i64)
+    }
+
     async fn take_out(&self, mut tx: Tx, ended: &[Ended], archive: bool) -> Result<(), StoreError> {
         let notices = end_notices(ended.iter().map(|ended| (ended.saga, &ended.participants)));
         let sagas = ended.iter().map(|ended| ended.saga.as_uuid()).bind_iter();
@@ -73,15 +92,23 @@ impl PgStore {
     }
 }
 
-fn read_ended(row: &PgRow) -> Result<Ended, Failure> {
-    let participants = read::<Vec<String>>(row, "participants")?.into_iter().map(ParticipantName::new);
-    Ok(Ended {
-        saga: read_saga(row, "id")?,
-        participants: participants
-            .collect::<Result<_, _>>()
-            .map_err(|error| unreadable("participants", &error))?,
-        at: read(row, "ended")?,
-    })
+fn read_ended(rows: &[PgRow]) -> Result<Vec<Ended>, Failure> {
+    let ended = |row: &PgRow| {
+        let participants = read::<Vec<String>>(row, "participants")?.into_iter().map(ParticipantName::new);
+        Ok(Ended {
+            saga: read_saga(row, "id")?,
+            participants: participants
+                .collect::<Result<_, _>>()
+                .map_err(|error| unreadable("participants", &error))?,
+            since: read(row, "since")?,
+        })
+    };
+    rows.iter().map(ended).collect()
+}
+
+/// Where the next batch begins: behind a full one, and at the beginning once none were left.
+fn next_from(ended: &[Ended], limit: usize) -> i64 {
+    ended.last().filter(|_| ended.len() == limit).map_or(0, |last| last.since)
 }
 
 #[async_trait]

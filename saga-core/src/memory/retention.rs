@@ -49,7 +49,7 @@ impl Tables {
         count
     }
 
-    /// The sagas that are to be retired, the longest ended first.
+    /// The sagas that are to be retired, the longest ended first, and after them those that were run as steps.
     fn ended(&self, retiring: Retiring, now: Timestamp) -> Vec<(SagaId, Saga)> {
         let is_ended =
             |saga: &Saga| saga.stored.status.is_terminal() && now.since(saga.moved) >= retiring.ended_for;
@@ -64,7 +64,7 @@ impl Tables {
         let may_go = |saga: &Saga| is_ended(saga) && is_noted(saga) && !is_wanted(saga);
         let ended = self.sagas.iter().filter(|(_, saga)| may_go(saga));
         let mut ended: Vec<_> = ended.map(|(id, saga)| (*id, saga.clone())).collect();
-        ended.sort_by_key(|(_, saga)| saga.moved);
+        ended.sort_by_key(|(_, saga)| (saga.parent.is_some(), saga.moved));
         ended.truncate(retiring.limit);
         ended
     }

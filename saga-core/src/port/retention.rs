@@ -30,7 +30,7 @@ pub struct Retiring {
 /// # Contract
 ///
 /// - **Only what has ended** is retired: sagas whose status is terminal, for as long as was asked for, by the
-///   database's clock. The longest ended come first.
+///   database's clock. The longest ended come first, and after them those that were run as steps.
 /// - **No notice, no retirement** of a saga that was run as a step of another one: it stays until the notice of its
 ///   parent's end ([`Store::note_ended`]) is older than the [`horizon`](Retiring::horizon). One that its parent took back
 ///   before it began was ended by its first transition; nothing can begin it but a command that was sent before that, so it

@@ -11,25 +11,31 @@ WHERE name = $1 AND version = $2 AND fingerprint = $3 AND (participants IS NULL 
 /// else retires. None that ended before `$2`: an index keeps what was deleted until a vacuum, and no batch should pass
 /// over all that the ones before it have retired.
 ///
-/// A saga that was run as a step stands in for a fence row, so it stays until `$4` after the notice of its parent's end;
-/// one that never began, until `$4` after its own.
-///
 /// The transaction does not wait for the disk: if the server forgets it, the sagas are retired again, and their
 /// participants are told twice.
 pub(crate) const LOCK_ENDED: &str = "
-SELECT instance.id, participants, (extract(epoch FROM ended_at) * 1000000)::int8 AS ended
+SELECT instance.id, participants, (extract(epoch FROM ended_at) * 1000000)::int8 AS since
+FROM saga.instance JOIN saga.definition ON definition.id = instance.definition
+WHERE participants IS NOT NULL AND parent IS NULL
+    AND ended_at <= statement_timestamp() - $1 * interval '1 microsecond'
+    AND ended_at >= timestamptz 'epoch' + $2 * interval '1 microsecond'
+    AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+ORDER BY ended_at
+LIMIT $3
+FOR UPDATE OF instance SKIP LOCKED
+";
+
+/// The same for sagas that were run as steps. One stands in for a fence row, so it stays until `$4` after the notice of its
+/// parent's end, and those whose parents ended first go first; none whose parent ended before `$2`.
+pub(crate) const LOCK_ENDED_CHILDREN: &str = "
+SELECT instance.id, participants, (extract(epoch FROM parent_ended_at) * 1000000)::int8 AS since
 FROM saga.instance JOIN saga.definition ON definition.id = instance.definition
 WHERE participants IS NOT NULL
     AND ended_at <= statement_timestamp() - $1 * interval '1 microsecond'
-    AND ended_at >= timestamptz 'epoch' + $2 * interval '1 microsecond'
-    AND (
-        parent IS NULL
-        OR parent_ended_at <= statement_timestamp() - $4 * interval '1 microsecond'
-        OR instance.version = 1 AND status = 'compensated'
-            AND ended_at <= statement_timestamp() - $4 * interval '1 microsecond'
-    )
+    AND parent_ended_at <= statement_timestamp() - $4 * interval '1 microsecond'
+    AND parent_ended_at >= timestamptz 'epoch' + $2 * interval '1 microsecond'
     AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
-ORDER BY ended_at
+ORDER BY parent_ended_at
 LIMIT $3
 FOR UPDATE OF instance SKIP LOCKED
 ";

@@ -15,7 +15,8 @@
 ///
 /// Rows are locked in the order of their ids (`locked`), and keys inserted in theirs (`keyed`), so that two batches
 /// wait for each other instead of deadlocking. The lock on `definition` keeps a fingerprint from being replaced
-/// while a saga starts with it. Whatever belongs to a saga is joined with `stored`, and so falls with it.
+/// while a saga starts with it. A saga that was taken back before it began waits for no notice of its parent's end.
+/// Whatever belongs to a saga is joined with `stored`, and so falls with it.
 ///
 /// `locked` carries the whole change: the planner takes a CTE for a few rows, and would join two of them in a loop over
 /// all pairs.
@@ -68,10 +69,13 @@ WITH change AS (
     ON CONFLICT DO NOTHING
     RETURNING saga
 ), started AS (
-    INSERT INTO saga.instance (id, definition, version, status, state, data, parked, parent, parent_step, ended_at)
+    INSERT INTO saga.instance
+        (id, definition, version, status, state, data, parked, parent, parent_step, ended_at, parent_ended_at)
     SELECT id, start.definition, change.version, change.status, change.state, change.data, change.parked,
         start.parent, start.parent_step,
-        CASE WHEN change.status IN ('completed', 'compensated') THEN statement_timestamp() END
+        CASE WHEN change.status IN ('completed', 'compensated') THEN statement_timestamp() END,
+        CASE WHEN change.status = 'compensated' AND change.version = 1 AND start.parent IS NOT NULL
+            THEN statement_timestamp() END
     FROM start JOIN change USING (id)
     WHERE start.key IS NULL OR id IN (SELECT saga FROM keyed)
     ORDER BY id
@@ -120,7 +124,8 @@ SELECT saga FROM stored
 /// Says of commits that were not stored what stood in their way.
 ///
 /// `$1` the call, `$2..$8` the commits: id, version of the first journal entry, the name, version and fingerprint of the
-/// definition that a start or an upgrade needs, and for starts business key and input. `ours` says that an earlier attempt of the same call stored it.
+/// definition that a start or an upgrade needs, and for starts business key and input. `ours` says that an earlier attempt
+/// of the same call stored it.
 pub(crate) const WHY_NOT_STORED: &str = "
 SELECT lost.id,
     EXISTS (

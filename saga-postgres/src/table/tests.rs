@@ -12,7 +12,7 @@ const FILES: [(&str, &str, &[&str]); 10] = [
     (
         "archive",
         include_str!("archive.rs"),
-        &[archive::NOTE_PARTICIPANTS, archive::LOCK_ENDED, archive::RETIRE],
+        &[archive::NOTE_PARTICIPANTS, archive::LOCK_ENDED, archive::LOCK_ENDED_CHILDREN, archive::RETIRE],
     ),
     ("commit", include_str!("commit.rs"), &[commit::COMMIT, commit::WHY_NOT_STORED]),
     (
@@ -85,7 +85,9 @@ async fn what_retires_forgets_and_lists_finds_its_rows_by_an_index() {
     let explained = |statement: &'static str| {
         sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("EXPLAIN {}", schema.sql(statement).as_str())))
     };
-    let ended = explained(archive::LOCK_ENDED).bind(HOUR).bind(0_i64).bind(200_i64).bind(HOUR);
+    let ended = explained(archive::LOCK_ENDED).bind(HOUR).bind(0_i64).bind(200_i64);
+    let children_ended =
+        explained(archive::LOCK_ENDED_CHILDREN).bind(HOUR).bind(0_i64).bind(200_i64).bind(HOUR);
     let (no_ids, no_names, no_bytes) = (Vec::<Uuid>::new(), Vec::<String>::new(), Vec::<Vec<u8>>::new());
     let retired = explained(archive::RETIRE)
         .bind(&sagas)
@@ -109,6 +111,7 @@ async fn what_retires_forgets_and_lists_finds_its_rows_by_an_index() {
     let (young, unmoved) = (list(Some(HOUR), None), list(None, Some(HOUR)));
     let plans = [
         (ended, &["instance_ended"][..]),
+        (children_ended, &["instance_parent_ended"]),
         (retired, &["instance_pkey", "journal_pkey"]),
         (noted, &["fence_pkey"]),
         (forgotten, &["fence_ended"]),
@@ -138,7 +141,7 @@ async fn drop_schema(connection: &mut PgConnection, schema: &Schema) {
     connection.ping().await.unwrap();
 }
 
-/// Ten thousand sagas, half of which have ended, with a journal and a fence row each; and the setting that the
+/// Ten thousand sagas, half of which have ended, some as steps of others, with a journal and a fence row each; and the setting that the
 /// framework's own connections have.
 const MANY_ROWS: &str = "
 INSERT INTO saga.definition (name, version, fingerprint, participants)
@@ -147,6 +150,8 @@ INSERT INTO saga.instance (id, started_at, version, definition, status, state, d
 SELECT lpad(to_hex(n), 32, '0')::uuid, now() - 12 * interval '1 hour' * n / 10000, 1, 1, CASE WHEN n % 2 = 0 THEN 'completed' ELSE 'running' END, '', '',
     CASE WHEN n % 2 = 0 THEN now() - n % 10 * interval '20 minutes' END
 FROM generate_series(1, 10000) AS n;
+UPDATE saga.instance SET parent = gen_random_uuid(), parent_step = 's', parent_ended_at = ended_at
+WHERE ended_at IS NOT NULL AND extract(second FROM started_at)::int % 2 = 0;
 INSERT INTO saga.journal (saga, version, batch, now, writer, decision, event)
 SELECT id, line, id, now(), 'w', 'd', '' FROM saga.instance, generate_series(1, 5) AS line;
 INSERT INTO saga.fence (saga, step, participant, state, payload, ended_at)
