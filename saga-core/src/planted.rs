@@ -225,3 +225,31 @@ mod gallery {
 
 #[cfg(saga_planted)]
 pub(crate) use gallery::number;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// The text of all sources under a folder.
+    fn sources(folder: &Path) -> String {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let text = |path: &Path| match path.is_dir() {
+            true => sources(path),
+            false => fs::read_to_string(path).unwrap(),
+        };
+        paths.map(|path| text(&path)).collect()
+    }
+
+    #[test]
+    fn every_bug_is_planted_somewhere() {
+        let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        let listed = include_str!("planted.rs").lines();
+        let bugs: Vec<&str> =
+            listed.filter_map(|line| line.trim().strip_prefix("Bug::")?.strip_suffix(',')).collect();
+        assert!(!bugs.is_empty());
+        for bug in bugs {
+            assert!(sources.contains(&format!("planted!({bug}:")), "{bug} is planted nowhere");
+        }
+    }
+}

@@ -94,6 +94,10 @@ impl<S: RunIn> LocalSteps for Handling<S> {
             }
         }
         if !commits.is_empty() {
+            planted!(LocalEffectApart: {
+                self.store.finish(tx, &[]).await?;
+                tx = self.store.begin_work().await?;
+            });
             self.store.finish(tx, &commits).await?;
         }
         Ok(became)
