@@ -31,7 +31,7 @@ impl Outbox for Database {
                 Err(failure) => unreadable.push((id, StoreError::from(failure).to_string())),
             }
         }
-        self.claimed_rows.end(search, &[], read_now(&rows)?, claimed.len() + unreadable.len() < limit);
+        search.end(read_now(&rows)?, claimed.len() + unreadable.len() < limit);
         if !unreadable.is_empty() {
             // Nobody could send them, and they must not stand in the others' way.
             error!(rows = unreadable.len(), "outbox rows cannot be read and are set aside");

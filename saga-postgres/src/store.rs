@@ -91,7 +91,7 @@ impl Store for PgStore {
             .bind(micros(grace));
         let rows = self.database.fetch(statement).await?;
         let taken = taken(&rows, "saga")?.map(read_timer).collect::<Result<Vec<_>, _>>()?;
-        self.database.timers.end(search, known, read_now(&rows)?, taken.len() < limit);
+        search.end(read_now(&rows)?, taken.len() < limit);
         Ok(taken.into_iter().flatten().collect())
     }
 

@@ -4,7 +4,8 @@
 //! alone): if the server crashes and forgets one, the row is sent again under the same id, which it may be anyway.
 
 /// Claims up to `$1` due rows until the end of the lease `$2`: unclaimed ones, and claimed ones whose lease ended after
-/// `$3`. Returns the database's time with each; with none, if there were none.
+/// `$3`, which is counted from now on if it is negative. Returns the database's time with each; with none, if there were
+/// none.
 ///
 /// An array of ids rather than a join: the planner does not know the limit, and would join with the whole table.
 pub(crate) const CLAIM: &str = "
@@ -17,7 +18,8 @@ WITH unclaimed AS (
 ), expired AS (
     SELECT id, due_at FROM saga.outbox
     WHERE claimed AND due_at <= statement_timestamp()
-        AND due_at > timestamptz 'epoch' + $3 * interval '1 microsecond'
+        AND due_at > $3 * interval '1 microsecond'
+            + CASE WHEN $3 < 0 THEN statement_timestamp() ELSE timestamptz 'epoch' END
     ORDER BY due_at
     LIMIT $1
     FOR NO KEY UPDATE SKIP LOCKED

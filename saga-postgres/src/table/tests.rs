@@ -1,6 +1,6 @@
 //! Every statement is one that Postgres understands.
 
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use uuid::Uuid;
 
@@ -135,6 +135,39 @@ async fn what_retires_forgets_and_lists_finds_its_rows_by_an_index() {
     drop_schema(&mut connection, &schema).await;
 }
 
+/// Before any search has found all, rows are looked for that became due of late.
+#[tokio::test]
+async fn a_search_may_begin_so_long_before_now() {
+    let Some(url) = saga_testkit::suite::server("SAGA_POSTGRES_URL") else { return };
+    let schema = Schema::new(format!("of_late_{}", std::process::id())).unwrap();
+    let config = Config::new(&url).unwrap().schema(schema.clone());
+    migrate(&config).await.unwrap();
+    let mut connection = config.connect_options().connect().await.unwrap();
+    sqlx::raw_sql(schema.sql(DUE_ROWS)).execute(&mut connection).await.unwrap();
+    for (from, found) in [(-60_000_000_i64, 1), (0, 1), (0, 0)] {
+        let claim = sqlx::query(schema.sql(outbox::CLAIM)).bind(10_i64).bind(HOUR).bind(from);
+        let rows = claim.fetch_all(&mut connection).await.unwrap();
+        let claimed = rows.iter().filter(|row| row.get::<Option<Uuid>, _>("id").is_some()).count();
+        let due = timers_due(&schema, &mut connection, from).await;
+        assert_eq!((claimed, due), (found, found), "from {from}");
+    }
+    drop_schema(&mut connection, &schema).await;
+}
+
+/// How many timers are taken that became due after `from`.
+async fn timers_due(schema: &Schema, connection: &mut PgConnection, from: i64) -> usize {
+    let take = sqlx::query(schema.sql(timer::TAKE_DUE))
+        .bind(vec!["a"])
+        .bind(vec![1_i64])
+        .bind(vec![Uuid::nil()])
+        .bind(10_i64)
+        .bind(HOUR)
+        .bind(from)
+        .bind(HOUR);
+    let rows = take.fetch_all(connection).await.unwrap();
+    rows.iter().filter(|row| row.get::<Option<Uuid>, _>("saga").is_some()).count()
+}
+
 async fn drop_schema(connection: &mut PgConnection, schema: &Schema) {
     let text = format!("DROP SCHEMA {} CASCADE", schema.quoted());
     connection.execute(AssertSqlSafe(text)).await.unwrap();
@@ -158,6 +191,19 @@ INSERT INTO saga.fence (saga, step, participant, state, payload, ended_at)
 SELECT id, 's', 'inventory', 'closed', NULL, ended_at FROM saga.instance;
 ANALYZE saga.definition, saga.instance, saga.journal, saga.fence;
 SET enable_seqscan = off;
+";
+
+/// A claimed row and a timer that became due ten seconds ago, and some that did two minutes ago.
+const DUE_ROWS: &str = "
+INSERT INTO saga.definition (name, version, fingerprint) VALUES ('a', 1, lpad('', 32, '0')::uuid);
+INSERT INTO saga.instance (id, version, definition, status, state, data)
+VALUES (lpad('', 32, '0')::uuid, 1, 1, 'running', '', '');
+INSERT INTO saga.outbox (id, claimed, due_at, message, key, destination, headers, body)
+SELECT gen_random_uuid(), true, now() - ago, gen_random_uuid(), gen_random_uuid(), 'd', '', ''
+FROM (VALUES (interval '10 seconds'), (interval '2 minutes')) AS due (ago);
+INSERT INTO saga.timer (saga, step, due_at, attempt, definition, direction)
+SELECT lpad('', 32, '0')::uuid, ago::text, now() - ago, 1, 1, 'do'
+FROM (VALUES (interval '10 seconds'), (interval '2 minutes')) AS due (ago);
 ";
 
 /// In microseconds.

@@ -1,8 +1,9 @@
 //! The table `timer`.
 
-/// Takes up to `$4` timers that became due after `$6`, of the definitions `$1`, `$2`, `$3` (names, versions,
-/// fingerprints), and moves them to the end of the lease `$5`; those that have been due for longer than the grace `$7`
-/// to the end of that, once. Returns the database's time with each; with none, if there were none.
+/// Takes up to `$4` timers that became due after `$6`, which is counted from now on if it is negative, of the definitions
+/// `$1`, `$2`, `$3` (names, versions, fingerprints), and moves them to the end of the lease `$5`; those that have been due
+/// for longer than the grace `$7` to the end of that, once. Returns the database's time with each; with none, if there
+/// were none.
 ///
 /// Timers of other definitions are not even looked at: there may be many, for long. An array of places rather than a
 /// join: the planner does not know the limit, and would join with the whole table. A timer that was changed between
@@ -16,7 +17,8 @@ WITH due AS (
     CROSS JOIN LATERAL (
         SELECT ctid AS place FROM saga.timer
         WHERE timer.definition = definition.id AND timer.due_at <= statement_timestamp()
-            AND timer.due_at > timestamptz 'epoch' + $6 * interval '1 microsecond'
+            AND timer.due_at > $6 * interval '1 microsecond'
+                + CASE WHEN $6 < 0 THEN statement_timestamp() ELSE timestamptz 'epoch' END
         ORDER BY timer.due_at
         LIMIT $4
         FOR NO KEY UPDATE SKIP LOCKED
