@@ -11,12 +11,14 @@ use futures_util::future::join_all;
 use saga_core::machine::Status;
 use saga_core::memory::{MemoryStore, MemoryTransport, MemoryWorkTx, TokioClock};
 use saga_core::message::Fault;
+use saga_core::port::BODY_BYTES_MAX;
 use saga_core::runtime::{
     Handle, Handled, Orchestrator, OrchestratorBuilder, OrchestratorError, Reply, SagaHandle, SagaOutcome,
     Service, Undo, service,
 };
 use saga_core::{
-    Command, Compensate, Definition, Local, Outcome, Retriable, Saga, Signal, Step, Undoes, saga,
+    Command, Compensate, Definition, Local, NothingToUndo, Outcome, Participant, Retriable, Saga, Signal,
+    Step, Undoes, saga,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -193,6 +195,21 @@ async fn if_the_sagas_own_code_fails_on_an_undo_that_is_taken_back_too() {
     }
 }
 
+/// It would be refused again and again, however often the handler is run.
+#[tokio::test(start_paused = true)]
+async fn if_the_store_refuses_the_move_its_saga_parks_without_the_work() {
+    let world = World::start(Mood::Well).await;
+    world.orchestrator.stop(Duration::from_secs(1)).await;
+    let steps = saga(2).step::<Note>().check::<Carry>().build().unwrap();
+    let builder = builder(&world.store, &world.transport, &world.books);
+    let carrying = builder.register(&steps).start().await.unwrap();
+    let order = Order { name: "heavy".into(), waits: false, stamp: None };
+    let saga = carrying.start(order).await.unwrap();
+    let SagaOutcome::Parked { reason } = saga.outcome().await.unwrap() else { panic!("it parks") };
+    assert!(reason.contains("a body of"), "{reason}");
+    assert_eq!((world.books.notes(), world.books.runs()), (vec![], (1, 0)));
+}
+
 #[tokio::test]
 async fn a_definition_whose_local_step_has_no_code_does_not_start() {
     let store = Arc::new(MemoryStore::default());
@@ -269,6 +286,30 @@ impl Compensate<Order> for Stamp {
         Unstamp { order: order.name.clone() }
     }
 }
+
+struct Carrier;
+impl Participant for Carrier {
+    const NAME: &'static str = "carrier";
+}
+
+/// More than a message may hold, if the order is heavy.
+#[derive(Serialize, Deserialize)]
+struct Carry {
+    load: String,
+}
+impl Command for Carry {
+    const TYPE: &'static str = "carry";
+    type Participant = Carrier;
+    type Reply = ();
+    type Refusal = ();
+}
+impl Step<Order> for Carry {
+    fn command(order: &Order) -> Self {
+        let bytes = if order.name == "heavy" { BODY_BYTES_MAX } else { 1 };
+        Carry { load: "x".repeat(bytes) }
+    }
+}
+impl NothingToUndo<Order> for Carry {}
 
 #[derive(Serialize, Deserialize)]
 struct GoOn;

@@ -151,14 +151,11 @@ impl RunIn for PgStore {
     async fn finish(&self, mut tx: Tx, moves: &[Commit]) -> Result<(), CommitError> {
         if self.transaction_id(&mut tx).await? != tx.xid {
             let why = "a handler ended the transaction that it was given";
-            return Err(CommitError::Rejected(why.into()));
+            return Err(StoreError::Rejected(why.into()).into());
         }
         // No lease: nobody holds these rows in memory.
         Call::new(&self.database, Duration::ZERO).move_in(&mut tx, moves).await?;
-        tx.commit().await.map_err(|failure| match failure {
-            Failure::Data(why) => CommitError::Rejected(why),
-            failure => CommitError::Store(failure.into()),
-        })
+        Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 }
 

@@ -281,7 +281,7 @@ pub trait RunIn: Store {
     /// # Errors
     ///
     /// As [`Store::commit`] for the first that is not stored; nothing is stored then. After [`StoreError::Ambiguous`] all
-    /// may have been.
+    /// may have been. [`StoreError::Rejected`] says that what the handlers did was refused, and not a move.
     async fn finish(&self, tx: Self::Tx, moves: &[Commit]) -> Result<(), CommitError>;
 }
 

@@ -166,6 +166,11 @@ impl Worker {
         let mut decide = |place: usize, answer| awaiting[place].decide(&with, &tasks[place], answer);
         let became = match self.steps.run(&tasks, &mut decide).await {
             Ok(became) => became,
+            // It would be refused as often as the handler is run.
+            Err(CommitError::Rejected(why)) if tasks.len() == 1 => {
+                let fault = Fault::permanent(format!("the store refused the saga's move: {why}"));
+                vec![Became::Answered(Answer::Fault(fault))]
+            }
             // The handler's own constraints refused at the commit, perhaps in passing.
             Err(error) if tasks.len() == 1 && is_final(&error) => {
                 vec![Became::Answered(Answer::Fault(Fault::temporary(error)))]
