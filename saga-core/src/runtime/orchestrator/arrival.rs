@@ -122,6 +122,13 @@ impl EventArrival {
                 settling.dead_letter(token, error.to_string()).await;
             }
             (Source::Held(id), Verdict::Taken(_) | Verdict::Answered(_)) => return Some(id),
+            // Another process knows the definition, or another build can read the saga: it stays for them.
+            (
+                Source::Held(_),
+                Verdict::Wrong(
+                    OperateError::UnknownDefinition(_) | OperateError::Unreadable(_) | OperateError::Store(_),
+                ),
+            ) => {}
             (Source::Held(id), Verdict::Wrong(error)) => {
                 counter!("saga_held_replies_wrong_total").increment(1);
                 error!(saga = %self.saga, %error, event = ?self.event, "a held reply is dropped, because nothing awaits such");
@@ -144,5 +151,25 @@ impl EventArrival {
             Source::Held(_) | Source::Timer => {}
             Source::Operator(answer) => drop(answer.send(Err(OperateError::Stopping))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::StoreError;
+
+    #[tokio::test]
+    async fn a_held_reply_goes_only_if_no_process_could_take_it() {
+        let saga = SagaId::from_uuid(Uuid::nil());
+        let settled = async |verdict| {
+            let source = Source::Held(HeldId(Uuid::nil()));
+            EventArrival { saga, event: Event::Released, source }.settle(verdict).await.is_some()
+        };
+        assert!(settled(Verdict::Taken(Status::Running)).await);
+        assert!(settled(Verdict::Wrong(OperateError::NotFound(saga))).await);
+        assert!(!settled(Verdict::Wrong(OperateError::UnknownDefinition("order".into()))).await);
+        let refused = StoreError::Rejected("the saga's move".into());
+        assert!(!settled(Verdict::Wrong(refused.into())).await);
     }
 }
