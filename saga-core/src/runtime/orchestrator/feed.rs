@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::arrival::{Arrival, EventArrival, Source};
+use super::fold;
 use crate::definition::DefinitionRef;
-use crate::id::Destination;
+use crate::id::{Destination, SagaId};
 use crate::machine::Event;
 use crate::message::{CommandMessage, EndNotice, Envelope, Incoming, ReplyMessage};
 use crate::port::{
@@ -104,10 +105,11 @@ impl Feed {
                 continue;
             }
             match readable(&envelope) {
-                Ok(incoming) => {
+                Ok((saga, event)) => {
                     planted!(ReplyAckedEarly: settling.ack(token).await);
                     let (envelope, settling) = (Box::new(envelope), settling.clone());
-                    arrivals.push(arrived(incoming, Source::Delivery { envelope, token, settling }));
+                    let source = Source::Delivery { envelope, token, settling };
+                    arrivals.push(EventArrival { saga, event, source });
                 }
                 Err(error) => {
                     warn!(message = %envelope.id, %error, "a message is dead-lettered, because no orchestrator takes such");
@@ -206,18 +208,26 @@ impl Feed {
     }
 }
 
-/// What a message says, if an orchestrator takes such.
-fn readable(envelope: &Envelope) -> Result<Incoming, String> {
-    match envelope.body.len() {
-        ..=EVENT_BYTES_MAX => Incoming::decode(envelope).map_err(|error| error.to_string()),
-        bytes => {
-            Err(format!("its body has {bytes} bytes, and {EVENT_BYTES_MAX} are the most that a saga takes"))
-        }
+/// What a message says has happened, and to which saga, if an orchestrator takes such.
+fn readable(envelope: &Envelope) -> Result<(SagaId, Event), String> {
+    let too_large = |bytes: usize, max: usize, place| {
+        Err(format!("its body has {bytes} bytes{place}, and {max} are the most that a saga takes"))
+    };
+    let bytes = envelope.body.len();
+    if bytes > EVENT_BYTES_MAX {
+        return too_large(bytes, EVENT_BYTES_MAX, "");
     }
+    let (saga, event) = happened(Incoming::decode(envelope).map_err(|error| error.to_string())?);
+    // An escape has six bytes at most.
+    let journalled = if bytes > fold::ENTRY_BYTES_MAX / 8 { fold::bytes_of(&event) } else { 0 };
+    if journalled > fold::ENTRY_BYTES_MAX {
+        return too_large(journalled, fold::ENTRY_BYTES_MAX, " in the journal");
+    }
+    Ok((saga, event))
 }
 
-fn arrived(incoming: Incoming, source: Source) -> EventArrival {
-    let (saga, event) = match incoming {
+fn happened(incoming: Incoming) -> (SagaId, Event) {
+    match incoming {
         Incoming::Reply(ReplyMessage { saga, step, direction, attempt, answer, .. }) => {
             (saga, Event::Replied { step, direction, attempt, answer })
         }
@@ -225,8 +235,7 @@ fn arrived(incoming: Incoming, source: Source) -> EventArrival {
             (saga.child(&step), Event::Asked { direction, attempt, reply_to })
         }
         Incoming::Release(release) => (release.saga.child(&release.step), Event::Released),
-    };
-    EventArrival { saga, event, source }
+    }
 }
 
 fn timed(due: TimerDue) -> EventArrival {
@@ -236,8 +245,8 @@ fn timed(due: TimerDue) -> EventArrival {
 
 /// Only messages that decoded were held.
 fn held_reply(held: HeldReply) -> Option<EventArrival> {
-    let incoming = Incoming::decode(&held.envelope).ok()?;
-    Some(arrived(incoming, Source::Held(held.id)))
+    let (saga, event) = happened(Incoming::decode(&held.envelope).ok()?);
+    Some(EventArrival { saga, event, source: Source::Held(held.id) })
 }
 
 /// Replies taken at once. One transaction holds them; beyond this its latency grows faster than its economy.
@@ -246,9 +255,9 @@ pub(super) const BATCH_MAX: usize = 500;
 /// Replies out and unsettled: two batches at work and two on their way.
 const IN_FLIGHT_MAX: usize = 4 * BATCH_MAX;
 
-/// The largest body of an event: half of what an entry of the journal holds, so that its words about it fit as well. Brokers
-/// and other participants may have other limits.
-pub(super) const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The largest body of an event: half of what an entry of the journal holds. Brokers and other participants may have other
+/// limits.
+const EVENT_BYTES_MAX: usize = fold::ENTRY_BYTES_MAX / 2;
 
 /// Arrivals that wait for the batch loop. When it is full, the broker and the callers wait.
 pub(super) const INBOX_MAX: usize = 4 * BATCH_MAX;
@@ -276,13 +285,17 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::id::{Direction, MessageId, SagaId, StepName};
+    use crate::id::{Direction, MessageId, StepName};
     use crate::message::{Answer, Payload, TraceParent};
 
     /// A reply whose body is as long as this.
     fn reply(bytes: usize) -> Envelope {
+        reply_of(format!("{:?}", "x".repeat(bytes - 2)))
+    }
+
+    fn reply_of(body: String) -> Envelope {
         let (saga, step) = (SagaId::from_uuid(Uuid::from_u128(7)), StepName::new("reserve").unwrap());
-        let payload = Payload::from_bytes(Bytes::from(format!("{:?}", "x".repeat(bytes - 2)))).unwrap();
+        let payload = Payload::from_bytes(Bytes::from(body)).unwrap();
         let trace = TraceParent::of_message(saga, MessageId::command(saga, &step, Direction::Do));
         let (direction, answer) = (Direction::Do, Answer::Done(payload));
         let reply = ReplyMessage { saga, step, direction, attempt: 1, answer, trace };
@@ -296,5 +309,9 @@ mod tests {
         assert!(readable(&largest).is_ok());
         let why = readable(&reply(EVENT_BYTES_MAX + 1)).unwrap_err();
         assert!(why.contains("8388609 bytes"), "{why}");
+        let escaped = |length| reply_of("\u{1}".repeat(length));
+        assert!(readable(&escaped(2_700_000)).is_ok());
+        let why = readable(&escaped(2_800_000)).unwrap_err();
+        assert!(why.contains("in the journal"), "{why}");
     }
 }

@@ -93,10 +93,23 @@ pub(super) fn begin_by(
 
 /// The entry that a journal keeps of an event.
 pub(super) fn entry(version: Version, event: &Event, now: Timestamp, decision: String) -> JournalEntry {
-    // Every part of an event has a JSON form: names, numbers, and payloads that are text.
-    let event = serde_json::to_vec(event).map(Bytes::from).unwrap_or_default();
-    JournalEntry { version, event, now, decision }
+    JournalEntry { version, event: encoded(event), now, decision }
 }
+
+/// An event as the journal holds it.
+fn encoded(event: &Event) -> Bytes {
+    // Every part of an event has a JSON form: names, numbers, and payloads that are text.
+    serde_json::to_vec(event).map(Bytes::from).unwrap_or_default()
+}
+
+/// How many bytes an event has in the journal: there it is JSON in which the text of what was said is a string, with an
+/// escape for each quote and newline.
+pub(super) fn bytes_of(event: &Event) -> usize {
+    encoded(event).len()
+}
+
+/// The largest event that an entry of the journal holds.
+pub(super) const ENTRY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl<'a> Fold<'a> {
     fn over(with: &'a Folding<'a>, instance: Instance) -> Self {

@@ -1,8 +1,8 @@
 //! What operators do: look, and release what is parked. Every verb has a reason, and the journal keeps it.
 
-use super::feed::EVENT_BYTES_MAX;
+use super::fold;
 use crate::id::SagaId;
-use crate::machine::{Event, Resolution, StateError, TransitionError};
+use crate::machine::{Event, StateError, TransitionError};
 use crate::port::StoreError;
 
 /// A verb could not be carried out.
@@ -18,10 +18,10 @@ pub enum OperateError {
     /// The signal has no JSON form, or its step no proper name.
     #[error("the signal cannot be given: {0}")]
     Signal(String),
-    /// The signal or the reply is larger than a saga takes.
-    #[error("what is given has {bytes} bytes, and {max} are the most that a saga takes")]
+    /// The signal, the reply or the reason is larger than a saga takes.
+    #[error("what is given has {bytes} bytes in the journal, and {max} are the most that a saga takes")]
     TooLarge {
-        /// How large it is.
+        /// How large it is there: as JSON, with escapes.
         bytes: usize,
         /// How large it may be.
         max: usize,
@@ -40,25 +40,13 @@ pub enum OperateError {
     Stopping,
 }
 
-/// Refuses what the journal could not hold.
+/// Refuses what the journal could not hold, or the saga's state beside all else.
 pub(super) fn check_size(event: &Event) -> Result<(), OperateError> {
-    let said = match event {
-        Event::Signalled { signal, .. } => signal,
-        Event::Resolve { resolution: Resolution::Done(reply), .. } => reply,
-        Event::Resolve { resolution: Resolution::NotDone, .. } => return Ok(()),
-        Event::Started { .. } | Event::StartedBy { .. } | Event::Upgraded { .. } => return Ok(()),
-        Event::Asked { .. } | Event::Released | Event::Replied { .. } | Event::TimerDue { .. } => {
-            return Ok(());
-        }
-        Event::Undeliverable { .. }
-        | Event::Cancel { .. }
-        | Event::Retry { .. }
-        | Event::Compensate { .. } => {
-            return Ok(());
-        }
-    };
-    match said.as_bytes().len() {
-        ..=EVENT_BYTES_MAX => Ok(()),
-        bytes => Err(OperateError::TooLarge { bytes, max: EVENT_BYTES_MAX }),
+    match fold::bytes_of(event) {
+        ..=GIVEN_BYTES_MAX => Ok(()),
+        bytes => Err(OperateError::TooLarge { bytes, max: GIVEN_BYTES_MAX }),
     }
 }
+
+/// Half of what an entry of the journal holds, and a saga's state.
+const GIVEN_BYTES_MAX: usize = fold::ENTRY_BYTES_MAX / 2;
