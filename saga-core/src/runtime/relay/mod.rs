@@ -5,6 +5,7 @@
 //! is not confirmed counts as not sent. No database transaction is ever open while something is published.
 
 mod hot;
+mod refusals;
 mod sender;
 mod sweeper;
 
@@ -64,3 +65,68 @@ const BATCH_MAX: usize = 512;
 /// Batches published at the same time: one is on the wire while the next is built. More only take each other's
 /// turns at the broker.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::definition::{DefinitionRef, Fingerprint};
+    use crate::id::{Destination, MessageId, SagaId, SagaName};
+    use crate::memory::{MemoryStore, MemoryTransport, TokioClock};
+    use crate::message::Headers;
+    use crate::policy::Timestamp;
+    use crate::port::{
+        Change, Commit, JournalEntry, OutboxRow, RandomIds, RowId, Start, Status, Store, SubscribeOptions,
+    };
+
+    fn row(number: u128, destination: &Destination) -> OutboxRow {
+        let envelope = Envelope {
+            id: MessageId::from_uuid(Uuid::from_u128(number)),
+            destination: destination.clone(),
+            key: SagaId::from_uuid(Uuid::nil()),
+            headers: Headers::default(),
+            body: Bytes::new(),
+        };
+        OutboxRow { id: RowId::from_uuid(Uuid::from_u128(number)), envelope, claimed: false }
+    }
+
+    /// A store in whose outbox these rows wait.
+    async fn store(outbox: Vec<OutboxRow>) -> MemoryStore {
+        let store = MemoryStore::new(Arc::new(TokioClock::default()));
+        let fingerprint = Fingerprint::from_uuid(Uuid::nil());
+        let definition = DefinitionRef { name: SagaName::new("errand").unwrap(), version: 1, fingerprint };
+        store.register(std::slice::from_ref(&definition)).await.unwrap();
+        let (now, event, decision) = (Timestamp::default(), Bytes::new(), String::new());
+        let commit = Commit {
+            id: SagaId::from_uuid(Uuid::nil()),
+            change: Change::Start(Start { definition, key: None, input: Uuid::nil(), parent: None }),
+            status: Status::Running,
+            state: Bytes::new(),
+            data: Bytes::new(),
+            parked: None,
+            journal: vec![JournalEntry { version: 1, event, now, decision }],
+            outbox,
+            timers: Vec::new(),
+        };
+        store.commit(&[commit], LEASE).await.remove(0).unwrap();
+        store
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rows_that_a_broker_refuses_keep_no_others_waiting() {
+        let (gone, queue) = (Destination::new("gone").unwrap(), Destination::new("queue").unwrap());
+        let transport = MemoryTransport::default();
+        transport.declare(std::slice::from_ref(&queue)).await.unwrap();
+        let refused = (0..20 * BATCH_MAX as u128).map(|number| row(number, &gone));
+        let outbox = store(refused.chain([row(u128::MAX, &queue)]).collect()).await;
+        let mut tasks = Tasks::new(&RandomIds);
+        let _relay = start(Arc::new(outbox), Arc::new(transport.connect()), Listeners::default(), &mut tasks);
+
+        let options = SubscribeOptions { source: queue, group: "readers".into(), in_flight_max: 1 };
+        let mut reader = transport.subscribe(options).await.unwrap();
+        let arrived = tokio::time::timeout(Duration::from_secs(1), reader.receive(1)).await;
+        assert_eq!(arrived.expect("it is sent beside the others").unwrap().len(), 1);
+    }
+}

@@ -8,7 +8,9 @@ use metrics::counter;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::refusals::{self, Refusals};
 use super::{Listeners, Undeliverable};
+use crate::id::Destination;
 use crate::message::Envelope;
 use crate::port::{Outbox, OutboxRow, PublishError, RowId, Transport};
 
@@ -21,6 +23,7 @@ pub(super) struct Sender {
     confirmed: mpsc::Sender<Vec<RowId>>,
     /// Rows that are being sent or wait for their deletion, so that this process's own sweeper leaves them alone.
     held: Arc<Mutex<HashSet<RowId>>>,
+    refusals: Refusals,
 }
 
 /// Rows that the broker confirmed, on their way to be deleted.
@@ -33,7 +36,10 @@ pub(super) struct Confirmed {
 #[derive(Default)]
 pub(super) struct Sent {
     pub(super) confirmed: usize,
-    pub(super) postponed: usize,
+    /// Of how many the broker has said nothing.
+    pub(super) unanswered: usize,
+    /// To how many it has said no for now.
+    pub(super) refused: usize,
 }
 
 impl Sender {
@@ -44,7 +50,8 @@ impl Sender {
     ) -> (Self, Confirmed) {
         let (confirmed, rows) = mpsc::channel(CONFIRMED_BATCHES_MAX);
         let held = Arc::new(Mutex::new(HashSet::new()));
-        (Sender { outbox, transport, listeners, confirmed, held: held.clone() }, Confirmed { rows, held })
+        let rows = Confirmed { rows, held: held.clone() };
+        (Sender { outbox, transport, listeners, confirmed, held, refusals: Refusals::default() }, rows)
     }
 
     /// Leaves out rows that this process is sending already.
@@ -61,36 +68,39 @@ impl Sender {
         planted!(DeletedBeforeConfirm: drop(self.outbox.delete(&ids).await));
         let results = self.transport.publish(&envelopes).await;
         let mut sorted = Sorted::default();
+        let are_any_refused = self.refusals.are_any();
         for ((id, envelope), result) in ids.into_iter().zip(envelopes).zip(results) {
+            if are_any_refused && result.is_ok() {
+                self.refusals.taken(&envelope.destination);
+            }
             sorted.sort(id, envelope, result);
         }
-        counter!("saga_outbox_sent_total", "way" => way).increment(sorted.confirmed.len() as u64);
-        let postponed = sorted.postponed.values().map(Vec::len).sum::<usize>();
-        self.listeners.contact.published(sorted.confirmed.len(), sorted.unknown, postponed - sorted.unknown);
-        self.store(sorted).await
+        let sent = sorted.sent();
+        counter!("saga_outbox_sent_total", "way" => way).increment(sent.confirmed as u64);
+        self.listeners.contact.published(sent.confirmed, sent.unanswered, sent.refused);
+        self.store(sorted).await;
+        sent
     }
 
-    async fn store(&self, sorted: Sorted) -> Sent {
-        let sent = Sent {
-            confirmed: sorted.confirmed.len(),
-            postponed: sorted.postponed.values().map(Vec::len).sum::<usize>(),
-        };
+    async fn store(&self, sorted: Sorted) {
         if !sorted.confirmed.is_empty() {
             // Closed only when the relay is torn down; the rows are then sent again, which is harmless.
             let _ = self.confirmed.send(sorted.confirmed).await;
         }
-        for (why, rows) in sorted.postponed {
-            self.postpone(&rows, &why).await;
+        for (why, rows) in sorted.unanswered {
+            self.postpone(&rows, refusals::WAIT_MIN, &why).await;
+        }
+        for ((destination, why), rows) in sorted.refused {
+            self.postpone(&rows, self.refusals.refused(&destination), &why).await;
         }
         if !sorted.dead.is_empty() {
             self.set_aside(sorted.dead).await;
         }
-        sent
     }
 
-    async fn postpone(&self, rows: &[RowId], why: &str) {
-        warn!(rows = rows.len(), why, "messages could not be sent for now");
-        if let Err(error) = self.outbox.postpone(rows, POSTPONED, why).await {
+    async fn postpone(&self, rows: &[RowId], wait: Duration, why: &str) {
+        warn!(rows = rows.len(), why, ?wait, "messages could not be sent for now");
+        if let Err(error) = self.outbox.postpone(rows, wait, why).await {
             warn!(%error, "rows could not be postponed; they are due when their lease ends");
         }
         self.let_go(rows);
@@ -124,27 +134,38 @@ impl Sender {
 #[derive(Default)]
 struct Sorted {
     confirmed: Vec<RowId>,
-    postponed: BTreeMap<String, Vec<RowId>>,
+    /// What the broker has not answered, by why.
+    unanswered: BTreeMap<String, Vec<RowId>>,
+    /// What the broker has said no to for now, by destination and why.
+    refused: BTreeMap<(Destination, String), Vec<RowId>>,
     dead: Vec<(RowId, Envelope, String)>,
-    /// How many of those that are postponed the broker may have.
-    unknown: usize,
 }
 
 impl Sorted {
+    fn sent(&self) -> Sent {
+        Sent {
+            confirmed: self.confirmed.len(),
+            unanswered: self.unanswered.values().map(Vec::len).sum(),
+            refused: self.refused.values().map(Vec::len).sum(),
+        }
+    }
+
     fn sort(&mut self, id: RowId, envelope: Envelope, result: Result<(), PublishError>) {
         planted!(UnknownIsSent: if let Err(PublishError::Unknown(_)) = result {
             return self.confirmed.push(id);
         });
         planted!(PoisonRowRetried: if let Err(PublishError::Permanent(why)) = result {
-            return self.postponed.entry(why).or_default().push(id);
+            return self.unanswered.entry(why).or_default().push(id);
         });
         match result {
             Ok(()) => self.confirmed.push(id),
-            Err(PublishError::Temporary(why)) => self.postponed.entry(why).or_default().push(id),
+            Err(PublishError::Temporary(why)) => {
+                self.refused.entry((envelope.destination, why)).or_default().push(id);
+            }
+            Err(PublishError::Unreachable(why)) => self.unanswered.entry(why).or_default().push(id),
             Err(PublishError::Unknown(why)) => {
                 counter!("saga_publish_unknown_total").increment(1);
-                self.unknown += 1;
-                self.postponed.entry(why).or_default().push(id);
+                self.unanswered.entry(why).or_default().push(id);
             }
             Err(PublishError::Permanent(reason)) => self.dead.push((id, envelope, reason)),
         }
@@ -175,10 +196,6 @@ pub(super) async fn delete_confirmed(outbox: Arc<dyn Outbox>, mut confirmed: Con
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// How long a row waits that the broker did not take. Long enough not to run hot, short enough for a service that is
-/// just starting.
-const POSTPONED: Duration = Duration::from_millis(500);
 
 /// Gathers confirmed rows into one commit. Far below the lease, so that no sweeper sends them meanwhile.
 const DELETE_PAUSE: Duration = Duration::from_millis(100);

@@ -48,7 +48,7 @@ enum Swept {
     Some,
     /// There is probably more.
     Full,
-    /// The database is away, or the broker took nothing at all.
+    /// The database is away, or the broker has answered nothing at all.
     Failed,
 }
 
@@ -66,7 +66,7 @@ async fn sweep_once(outbox: &Arc<dyn Outbox>, sender: &Sender) -> Swept {
         return if full { Swept::Full } else { Swept::Nothing };
     }
     let sent = sender.send(rows, "sweeper").await;
-    match (sent.confirmed, sent.postponed) {
+    match (sent.confirmed, sent.unanswered) {
         (0, 1..) => Swept::Failed,
         _ if full => Swept::Full,
         _ => Swept::Some,
