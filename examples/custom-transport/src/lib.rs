@@ -39,7 +39,7 @@ impl Directory {
             return Err(PublishError::Permanent(format!("a body has at most {BODY_BYTES_MAX} bytes")));
         }
         if *self.closed.borrow() {
-            return Err(PublishError::Temporary("this transport is closed".into()));
+            return Err(PublishError::Unreachable("this transport is closed".into()));
         }
         let place = self.root.join(envelope.destination.as_str());
         write_whole(&place, envelope).map_err(|error| PublishError::Temporary(error.to_string()))

@@ -44,7 +44,7 @@ fn needs_a_human(code: Code) -> bool {
 /// Translates the error of a message that never left this process: it is certainly not accepted.
 pub(super) fn enqueue_error(topic: &str, error: &KafkaError) -> PublishError {
     match delivery_error(topic, error) {
-        PublishError::Unknown(why) => PublishError::Temporary(why),
+        PublishError::Unknown(why) => PublishError::Unreachable(why),
         certain => certain,
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_message_that_never_left_was_certainly_not_accepted() {
         let full = enqueue_error("orders", &KafkaError::MessageProduction(Code::QueueFull));
-        assert!(matches!(full, PublishError::Temporary(_)));
+        assert!(matches!(full, PublishError::Unreachable(_)));
         let large = enqueue_error("orders", &KafkaError::MessageProduction(Code::MessageSizeTooLarge));
         assert!(matches!(large, PublishError::Permanent(_)));
     }

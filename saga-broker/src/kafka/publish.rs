@@ -98,10 +98,10 @@ impl Producer {
     /// The producer, made anew if it has met an error after which the library sends nothing any more.
     fn current(&self) -> Result<Arc<Client>, PublishError> {
         let mut current = self.lock();
-        let client = current.as_mut().ok_or_else(|| PublishError::Temporary(CLOSED.into()))?;
+        let client = current.as_mut().ok_or_else(|| PublishError::Unreachable(CLOSED.into()))?;
         if let Some((code, reason)) = client.client().fatal_error() {
             tracing::error!(%code, reason, "the producer met a fatal error and is made anew");
-            *client = connect(&self.config).map_err(|error| PublishError::Temporary(error.to_string()))?;
+            *client = connect(&self.config).map_err(|error| PublishError::Unreachable(error.to_string()))?;
         }
         Ok(client.clone())
     }

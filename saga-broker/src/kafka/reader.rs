@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use saga_core::port::TransportError;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::config::KafkaConfig;
@@ -19,13 +20,26 @@ use super::rebalance::Group;
 use super::record::Record;
 use super::subscribe::Reading;
 
-/// Starts a reader for `group`.
-pub(super) fn start(config: &KafkaConfig, group: &str, reading: Arc<Reading>) -> Result<(), TransportError> {
+/// Starts a reader for `group`, once a broker has answered. The reader ends if nobody waits for that any more.
+pub(super) async fn start(
+    config: &KafkaConfig,
+    group: &str,
+    reading: Arc<Reading>,
+) -> Result<(), TransportError> {
     let consumer = join(config, group, &reading).map_err(|error| transport_error(&error))?;
-    let name = format!("kafka-{}", reading.topic());
-    let run = move || run(consumer, reading);
-    let started = thread::Builder::new().name(name).spawn(run);
-    started.map(drop).map_err(|error| TransportError::Temporary(error.to_string()))
+    let (name, deadline) = (format!("kafka-{}", reading.topic()), config.deadline);
+    let (answered, answer) = oneshot::channel();
+    let read = move || {
+        let asked = consumer.fetch_metadata(Some(reading.topic()), deadline).map(drop);
+        let is_there = asked.is_ok();
+        let is_awaited = answered.send(asked.map_err(|error| transport_error(&error))).is_ok();
+        if is_there && is_awaited {
+            run(consumer, reading);
+        }
+    };
+    let started = thread::Builder::new().name(name).spawn(read);
+    started.map_err(|error| TransportError::Temporary(error.to_string()))?;
+    answer.await.unwrap_or_else(|_| Err(TransportError::Temporary("the reader has panicked".into())))
 }
 
 fn join(config: &KafkaConfig, group: &str, reading: &Arc<Reading>) -> KafkaResult<BaseConsumer<Group>> {

@@ -22,15 +22,15 @@ pub(super) struct KafkaSubscription {
 }
 
 impl KafkaSubscription {
-    /// Starts a reader, which joins its group in the background.
-    pub(super) fn start(
+    /// Starts a reader once a broker has answered. It joins its group in the background.
+    pub(super) async fn start(
         config: &KafkaConfig,
         options: SubscribeOptions,
         producer: Arc<Producer>,
     ) -> Result<Self, TransportError> {
         let group = consumer_group(&options);
         let reading = Arc::new(Reading::new(options.source, options.in_flight_max));
-        reader::start(config, &group, reading.clone())?;
+        reader::start(config, &group, reading.clone()).await?;
         Ok(KafkaSubscription { reading, producer })
     }
 

@@ -78,10 +78,15 @@ impl Transport for Kafka {
     }
 
     async fn subscribe(&self, options: SubscribeOptions) -> Result<Box<dyn Subscription>, TransportError> {
+        let closed = || TransportError::Temporary(CLOSED.into());
+        if self.readings().is_none() {
+            return Err(closed());
+        }
+        let subscription = KafkaSubscription::start(&self.config, options, self.producer.clone()).await?;
+        // If the transport was closed meanwhile, the subscription is dropped, which ends its reader.
         let mut readings = self.readings();
-        let open = readings.as_mut().ok_or_else(|| TransportError::Temporary(CLOSED.into()))?;
+        let open = readings.as_mut().ok_or_else(closed)?;
         open.retain(|reading| !reading.has_ended());
-        let subscription = KafkaSubscription::start(&self.config, options, self.producer.clone())?;
         open.push(subscription.reading());
         Ok(Box::new(subscription))
     }

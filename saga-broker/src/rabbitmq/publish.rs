@@ -194,7 +194,7 @@ fn verdicts<M: Outgoing>(
     let all = |error: PublishError| vec![Err(error); part.len()];
     match outcome {
         Ok(confirms) => judge(part, confirms),
-        Err(Failure::Unsent(why)) => all(PublishError::Temporary(why)),
+        Err(Failure::Unsent(why)) => all(PublishError::Unreachable(why)),
         Err(Failure::Refused(why)) => all(PublishError::Permanent(why)),
         Err(Failure::Unroutable(why)) => {
             metric::unroutable(part.len());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use saga_broker::kafka::Kafka;
-use saga_core::port::{PublishError, Transport};
+use saga_core::port::{PublishError, SubscribeOptions, Transport};
 use saga_testkit::{KafkaProxy, Toward};
 use tokio::time::{Instant, sleep};
 
@@ -108,20 +108,20 @@ async fn a_broker_that_is_down_at_the_start_is_waited_for() {
     proxy.tcp().refuse();
     let address = proxy.tcp().address().to_string();
     let transport = Kafka::new(config(&address).deadline(Duration::from_secs(2))).unwrap();
-    let mut subscription = subscribe(&transport, &topic, 10).await;
 
     let began = Instant::now();
     let published = transport.publish(&messages(&topic, 0..2)).await;
     assert!(published.iter().all(|result| matches!(result, Err(PublishError::Unknown(_)))), "{published:?}");
     let declared = transport.declare(std::slice::from_ref(&topic)).await.unwrap_err();
     assert!(declared.is_temporary(), "{declared}");
-    let received = subscription.receive(1).await.unwrap_err();
-    assert!(received.is_temporary(), "{received}");
+    let options = SubscribeOptions { source: topic.clone(), group: topic.to_string(), in_flight_max: 10 };
+    let subscribed = transport.subscribe(options).await.map(drop).unwrap_err();
+    assert!(subscribed.is_temporary(), "{subscribed}");
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 
     proxy.tcp().allow();
     connect(&transport, &topic).await;
-    receive(&mut subscription, 1).await;
+    receive(&mut subscribe(&transport, &topic, 10).await, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,5 +69,5 @@ async fn a_closed_transport_publishes_no_more_and_says_so() {
     let (transport, topic) = declared(config(&brokers), "closed").await;
     transport.close().await;
     let results = transport.publish(&messages(&topic, 0..2)).await;
-    assert!(matches!(&results[..], [Err(PublishError::Temporary(_)), Err(PublishError::Temporary(_))]));
+    assert!(matches!(&results[..], [Err(PublishError::Unreachable(_)), Err(PublishError::Unreachable(_))]));
 }

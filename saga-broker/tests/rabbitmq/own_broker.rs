@@ -35,7 +35,10 @@ async fn an_alarm_stops_publishing_quickly_and_reading_not_at_all(broker: &Broke
     let first = client.publish(&envelopes(&here, 1)).await;
     assert!(matches!(first[0], Err(PublishError::Unknown(_))), "{first:?}");
     let second = client.publish(&envelopes(&here, 1)).await;
-    assert!(matches!(&second[0], Err(PublishError::Temporary(why)) if why.contains("memory")), "{second:?}");
+    assert!(
+        matches!(&second[0], Err(PublishError::Unreachable(why)) if why.contains("memory")),
+        "{second:?}"
+    );
     assert!(began.elapsed() < PUBLISH_DEADLINE, "{:?}", began.elapsed());
 
     let mut reader = reader(&client, &here, 100).await;

@@ -41,7 +41,10 @@ async fn wrong_credentials_are_told_at_once_and_do_not_end_the_attempts() {
     let declared = timeout(PUBLISH_DEADLINE * 4 / 5, client.declare(std::slice::from_ref(&here))).await;
     assert!(!declared.unwrap().unwrap_err().is_temporary());
     let results = client.publish(&envelopes(&here, 1)).await;
-    assert!(matches!(results[0], Err(PublishError::Temporary(_))), "credentials can be mended: {results:?}");
+    assert!(
+        matches!(results[0], Err(PublishError::Unreachable(_))),
+        "credentials can be mended: {results:?}"
+    );
 }
 
 /// Confirms that never come: the wait ends with the deadline, and the next connection works.
@@ -148,7 +151,7 @@ async fn a_closed_transport_says_so_and_keeps_its_outbox() {
     let mut reader = reader(&client, &here, 1).await;
     client.close().await;
     let published = client.publish(&envelopes(&here, 1)).await;
-    assert!(matches!(published[0], Err(PublishError::Temporary(_))), "{published:?}");
+    assert!(matches!(published[0], Err(PublishError::Unreachable(_))), "{published:?}");
     assert!(reader.receive(1).await.is_err());
     assert!(!reader.receive(1).await.unwrap_err().is_temporary());
     place.sweep().await;

@@ -151,10 +151,10 @@ impl Queues {
 
     fn accept(&mut self, client: u64, envelope: &Envelope) -> Result<(), PublishError> {
         if !self.clients.contains(&client) {
-            return Err(PublishError::Temporary(CLOSED.into()));
+            return Err(PublishError::Unreachable(CLOSED.into()));
         }
         if self.away {
-            return Err(PublishError::Temporary(AWAY.into()));
+            return Err(PublishError::Unreachable(AWAY.into()));
         }
         let number = self.next_number();
         let bytes = envelope.body.len();

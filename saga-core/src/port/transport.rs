@@ -90,9 +90,13 @@ pub enum Redelivery {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// Certainly not accepted; trying again may help.
+    /// Certainly not accepted, because the broker says no to this message; trying again may help.
     #[error("not accepted for now: {0}")]
     Temporary(String),
+    /// Certainly not accepted, because the broker is out of reach, or takes nothing from anybody; trying again may help.
+    /// While nothing else comes back, timers wait: what is not sent cannot be answered.
+    #[error("the broker is out of reach: {0}")]
+    Unreachable(String),
     /// Certainly not accepted, and never will be.
     #[error("never accepted: {0}")]
     Permanent(String),
@@ -219,6 +223,15 @@ pub trait Transport: Send + Sync + 'static {
     async fn publish(&self, batch: &[Envelope]) -> Vec<Result<(), PublishError>>;
 
     /// Begins to read a destination that was declared. Of a topic, the group is made if it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Temporary`] if the broker does not answer. Success says that it has: timers wait until then, as
+    /// no answer could have arrived before.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing is read.
     async fn subscribe(&self, options: SubscribeOptions) -> Result<Box<dyn Subscription>, TransportError>;
 
     /// Closes connections. Deliveries that are not settled come again elsewhere.

@@ -18,15 +18,17 @@ pub(super) struct Contact(Arc<Known>);
 struct Known {
     /// Subscriptions that are to be there and are not.
     missing: AtomicUsize,
-    /// Set while the broker confirms nothing.
+    /// Messages that the broker has not answered.
     unheard: Mutex<Option<Unheard>>,
 }
 
-/// Since when and until when batches were published of which the broker has confirmed nothing.
+/// Since when and until when there were messages, again and again, that the broker has not answered.
 #[derive(Clone, Copy)]
 struct Unheard {
     since: Instant,
     last: Instant,
+    /// Whether it has confirmed something after that.
+    is_back: bool,
 }
 
 /// A subscription that is to be there. While this exists, it is not.
@@ -45,23 +47,26 @@ impl Contact {
         Missing(self.clone())
     }
 
-    /// What came of a batch: how many messages the broker has for sure, of how many nobody knows, and how many were not
-    /// taken for now. A broker that says no is there; but once it was lost, only what it confirms says that it is back.
-    pub(super) fn published(&self, confirmed: usize, unknown: usize, not_taken: usize) {
+    /// What came of a batch: how many messages the broker has for sure, how many it has not answered, and to how many it
+    /// said no for now. A broker that says no is there; but once it was lost, only what it confirms says that it is back.
+    pub(super) fn published(&self, confirmed: usize, unanswered: usize, refused: usize) {
         let mut unheard = self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        *unheard = match (*unheard, confirmed, unknown + not_taken) {
-            (_, 1.., _) => None,
-            (before, 0, 0) => before,
-            (None, 0, _) if unknown == 0 => None,
-            (before, 0, _) => Some(Unheard { since: before.map_or(now, |before| before.since), last: now }),
-        };
+        let is_back = confirmed > 0;
+        let before = unheard.filter(|before| now.duration_since(before.last) < UNHEARD_FOR);
+        let was_lost = before.is_some_and(|before| !before.is_back);
+        if unanswered > 0 || refused > 0 && was_lost && !is_back {
+            let since = before.map_or(now, |before| before.since);
+            *unheard = Some(Unheard { since, last: now, is_back });
+        } else if let Some(unheard) = &mut *unheard {
+            unheard.is_back |= is_back;
+        }
     }
 
     fn is_lost(&self, now: Instant) -> bool {
         let unheard = *self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_unheard = |Unheard { since, last }: Unheard| {
-            now.duration_since(last) < UNHEARD_FOR && now.duration_since(since) < UNHEARD_MAX
+        let is_unheard = |Unheard { since, last, is_back }: Unheard| {
+            !is_back && now.duration_since(last) < UNHEARD_FOR && now.duration_since(since) < UNHEARD_MAX
         };
         self.0.missing.load(Ordering::Relaxed) > 0 || unheard.is_some_and(is_unheard)
     }
@@ -101,7 +106,8 @@ impl Hold {
 /// nothing is left to send.
 const UNHEARD_FOR: Duration = Duration::from_secs(30);
 
-/// What cannot be confirmed for so long may be the fault of one destination alone, and others wait for their timers.
+/// What is not answered for so long, again and again, may be the fault of one destination alone, whatever is confirmed in
+/// between, and others wait for their timers.
 const UNHEARD_MAX: Duration = Duration::from_secs(10 * 60);
 
 #[cfg(test)]
@@ -162,5 +168,31 @@ mod tests {
         tokio::time::advance(20 * SECOND).await;
         contact.published(0, 1, 0);
         assert!(!contact.is_lost(Instant::now()), "after ten minutes it may be one destination alone");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn one_destination_that_is_stuck_holds_timers_for_ten_minutes_whatever_is_confirmed_beside_it() {
+        let contact = Contact::default();
+        let mut lost = Duration::ZERO;
+        for second in 0..3600 {
+            match second {
+                _ if second % 60 == 0 => contact.published(1, 0, 0),
+                _ if second % 14 == 0 => contact.published(0, 1, 0),
+                _ => {}
+            }
+            if contact.is_lost(Instant::now()) {
+                lost += SECOND;
+            }
+            tokio::time::advance(SECOND).await;
+        }
+        assert!(lost > 300 * SECOND && lost < 600 * SECOND, "{lost:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_is_over_does_not_shorten_the_next_one() {
+        let contact = Contact::default();
+        contact.published(0, 1, 0);
+        tokio::time::advance(3600 * SECOND).await;
+        contact.published(0, 1, 0);
+        assert!(contact.is_lost(Instant::now()), "it is lost anew");
     }
 }

@@ -47,6 +47,8 @@ pub(crate) enum Flaw {
     RefusesUnreadTopics,
     HangsWhileAway,
     CallsAwayPermanent,
+    CallsAwayRefused,
+    SubscribesWhileAway,
     ForgetsOnRestart,
 }
 
@@ -150,10 +152,12 @@ impl BrokenTransport {
             Err(PublishError::Permanent(why)) if self.flaw == Flaw::CallsLargeBodiesTemporary => {
                 Err(PublishError::Temporary(why))
             }
-            Err(PublishError::Temporary(why)) if self.flaw == Flaw::CallsAwayPermanent => {
-                Err(PublishError::Permanent(why))
-            }
-            Err(PublishError::Temporary(_)) if self.flaw == Flaw::HangsWhileAway => pending().await,
+            Err(PublishError::Unreachable(why)) => match self.flaw {
+                Flaw::CallsAwayPermanent => Err(PublishError::Permanent(why)),
+                Flaw::CallsAwayRefused => Err(PublishError::Temporary(why)),
+                Flaw::HangsWhileAway => pending().await,
+                _ => Err(PublishError::Unreachable(why)),
+            },
             result => result,
         }
     }
@@ -219,7 +223,14 @@ impl Transport for BrokenTransport {
             options.group = format!("{} {earlier}", options.group);
         }
         let starves = self.flaw == Flaw::StarvesTheSecondReader && earlier > 0;
-        let inner = self.inner.subscribe(options).await?;
+        let inner = match self.inner.subscribe(options.clone()).await {
+            Err(_) if self.flaw == Flaw::SubscribesWhileAway => {
+                let elsewhere = MemoryTransport::default();
+                elsewhere.declare(std::slice::from_ref(&options.source)).await?;
+                elsewhere.subscribe(options).await?
+            }
+            subscribed => subscribed?,
+        };
         Ok(Box::new(BrokenSubscription { flaw: self.flaw, inner, starves, room: limit }))
     }
 

@@ -103,6 +103,12 @@ found! { saga_testkit::suite::transport, crate::broken::Broken::new;
     CallsAwayPermanent {
         publishing_while_the_broker_is_away_ends_and_recovers: "is temporary",
     }
+    CallsAwayRefused {
+        publishing_while_the_broker_is_away_ends_and_recovers: "has not said no",
+    }
+    SubscribesWhileAway {
+        publishing_while_the_broker_is_away_ends_and_recovers: "nothing is subscribed to",
+    }
     ForgetsOnRestart {
         a_restart_keeps_confirmed_messages: "subscribing",
     }

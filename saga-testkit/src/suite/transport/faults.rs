@@ -104,14 +104,20 @@ pub async fn a_restart_keeps_confirmed_messages(harness: &dyn Harness) -> Result
     Ok(())
 }
 
-/// Publishes while nothing can get through: every message has an error that may be retried, and has it in time.
+/// Publishes while nothing can get through: every message has an error that may be retried and says that nobody has
+/// answered, and has it in time. Subscribing does not succeed either.
 async fn assert_fails(client: &Client<'_>, messages: &[Envelope]) {
     let published = timeout(PUBLISH_DEADLINE * 2, client.transport.publish(messages)).await;
     let results = published.expect("publishing ends within its deadline, whatever the network does");
     for result in results {
         let error = result.expect_err("nothing is confirmed while nothing can get through");
         assert!(!matches!(error, PublishError::Permanent(_)), "a broker that is away is temporary: {error}");
+        let unanswered = matches!(error, PublishError::Unknown(_) | PublishError::Unreachable(_));
+        assert!(unanswered, "a broker that is away has not said no: {error}");
     }
+    let subscribed = timeout(PUBLISH_DEADLINE * 2, client.subscribe("nobody", 1)).await;
+    let subscribed = subscribed.expect("subscribing ends in time, whatever the network does");
+    assert!(subscribed.is_err(), "nothing is subscribed to while the broker cannot answer");
 }
 
 /// Enough to hit a connection in most of what it can be doing, few enough that reconnecting takes seconds in all.

@@ -8,7 +8,7 @@ use saga_core::id::{Destination, MessageId, SagaId};
 use saga_core::message::{Envelope, Headers};
 use saga_core::port::{
     Delivery, PublishError, SettleError, Settlement, Settler, SubscribeOptions, Subscription, Token,
-    Transport,
+    Transport, TransportError,
 };
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -108,6 +108,16 @@ impl<'a> Client<'a> {
         let options = SubscribeOptions { group: format!("{source}.{group}"), source, in_flight_max };
         let subscription = self.transport.subscribe(options).await.expect("subscribing");
         Reader { settler: subscription.settler(), subscription }
+    }
+
+    /// Tries to read the destination in a group.
+    pub(super) async fn subscribe(
+        &self,
+        group: &str,
+        in_flight_max: usize,
+    ) -> Result<Box<dyn Subscription>, TransportError> {
+        let (source, group) = (self.queue.clone(), group.to_owned());
+        self.transport.subscribe(SubscribeOptions { group, source, in_flight_max }).await
     }
 }
 
