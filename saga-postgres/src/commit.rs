@@ -42,6 +42,8 @@ struct Reason {
     ours: bool,
     /// Its definition is registered.
     known: bool,
+    /// Its saga is in the store.
+    there: bool,
     /// Who has its business key, and whether that saga was started with the same input.
     holder: Option<(SagaId, bool)>,
 }
@@ -231,6 +233,7 @@ fn reasons(rows: &[PgRow]) -> Result<HashMap<SagaId, Reason>, Failure> {
         let reason = Reason {
             ours: read(row, "ours")?,
             known: read(row, "known")?,
+            there: read(row, "there")?,
             holder: holder.map(|holder| (holder, same_input)),
         };
         Ok((read_saga(row, "id")?, reason))
@@ -247,6 +250,10 @@ fn explain(reason: Option<&Reason>, commit: &Commit) -> Outcome {
         (Some(Reason { known: false, .. }), Some(definition)) => {
             let why = format!("{definition} is not registered, or with another fingerprint");
             Err(CommitError::Rejected(why))
+        }
+        (Some(Reason { there: false, .. }), Some(definition)) => {
+            let why = format!("{definition} was registered while the saga was to start");
+            Err(store_error(Failure::Unavailable(why)))
         }
         (Some(_), _) | (None, _) => Err(CommitError::Conflict),
     }
@@ -300,3 +307,36 @@ const KEY_WAIT_AGAIN: &str = "10ms";
 /// How often a batch is written before its caller hears of it. A second deadlock of the same batch is rare, since
 /// rows are locked in order, and a server that went away is better waited for by the caller, who backs off.
 const ATTEMPTS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use saga_core::definition::{DefinitionRef, Fingerprint};
+    use saga_core::id::SagaName;
+    use saga_core::port::{Change, Start, Status};
+
+    use super::*;
+
+    /// Who is told that its start was stored before would wait for the saga for ever.
+    #[test]
+    fn a_start_in_whose_way_nothing_stands_any_more_is_to_be_tried_again() {
+        let fingerprint = Fingerprint::from_uuid(Uuid::nil());
+        let definition = DefinitionRef { name: SagaName::new("order").unwrap(), version: 1, fingerprint };
+        let commit = Commit {
+            id: SagaId::from_uuid(Uuid::nil()),
+            change: Change::Start(Start { definition, key: None, input: Uuid::nil(), parent: None }),
+            status: Status::Running,
+            state: Bytes::new(),
+            data: Bytes::new(),
+            parked: None,
+            journal: Vec::new(),
+            outbox: Vec::new(),
+            timers: Vec::new(),
+        };
+        let explained = |there| {
+            explain(Some(&Reason { ours: false, known: true, there, holder: None }), &commit).unwrap_err()
+        };
+        assert!(matches!(explained(true), CommitError::Conflict));
+        assert!(explained(false).is_temporary());
+    }
+}

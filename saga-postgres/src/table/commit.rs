@@ -137,6 +137,7 @@ SELECT lost.id,
         WHERE definition.name = lost.name AND definition.version = lost.definition_version
             AND definition.fingerprint = lost.fingerprint
     ) AS known,
+    EXISTS (SELECT FROM saga.instance WHERE instance.id = lost.id) AS there,
     holder.saga AS holder,
     holder.input = lost.input AS same_input
 FROM unnest($2::uuid[], $3::int8[], $4::text[], $5::int8[], $6::uuid[], $7::text[], $8::uuid[])

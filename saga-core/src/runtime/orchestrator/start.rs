@@ -167,7 +167,8 @@ impl<S: StartIn + History> Orchestrator<S> {
     /// Starts a saga inside a transaction of the caller's, so that both commit together or not at all.
     ///
     /// Nothing is sent before the caller has committed. Call [`StartedIn::committed`] then, so that the first
-    /// command leaves at once; if that is forgotten, the sweeper sends it within a second.
+    /// command leaves at once; if that is forgotten, the sweeper sends it within a second. A local step that comes first
+    /// is then run when its timer is due, which counts as an attempt, so give it more than one.
     ///
     /// # Errors
     ///
