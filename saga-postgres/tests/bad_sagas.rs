@@ -7,8 +7,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use saga_core::id::{Destination, Direction, MessageId, StepName};
 use saga_core::memory::MemoryTransport;
-use saga_core::port::{SagaFilter, Status, Transport};
+use saga_core::message::{Answer, Payload, ReplyMessage, TraceParent};
+use saga_core::port::{SagaFilter, Status, SubscribeOptions, Transport};
 use saga_core::runtime::{
     Handle, Handled, Orchestrator, Participating, Reply, SagaOutcome, participant, service,
 };
@@ -164,4 +166,49 @@ async fn a_saga_whose_stored_state_is_damaged_parks_with_its_bytes_kept() {
     assert_eq!(&details.stored.state[..], b"torn", "the bytes are kept for whoever mends them");
     let refused = orchestrator.retry(form.id(), "again").await.unwrap_err();
     assert!(refused.to_string().contains("cannot be read"), "{refused}");
+}
+
+/// Its headers are more than the table of held replies takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_cannot_be_held_is_dead_lettered_and_the_others_are_held() {
+    let Some(database) = support::database().await else { return };
+    let (orchestrator, desk) = running(&database).await;
+    desk.stop(Duration::from_secs(5)).await;
+    let form = orchestrator.start(Form { text: "unknown".into(), seen: String::new() }).await.unwrap().id();
+    orchestrator.stop(Duration::from_secs(5)).await;
+
+    let transport = MemoryTransport::default();
+    let replies = Destination::new("replies").unwrap();
+    let other = saga::<Form>(2).check::<Look>().build().unwrap();
+    let store = Arc::new(database.client().await);
+    let _newer = Orchestrator::builder(store, Arc::new(transport.connect()), "replies")
+        .register(&other)
+        .start()
+        .await
+        .unwrap();
+    let step = StepName::new("look").unwrap();
+    let reply = |attempt| {
+        let (saga, step, direction) = (form, step.clone(), Direction::Do);
+        let trace = TraceParent::of_message(saga, MessageId::reply(saga, &step, direction));
+        let answer = Answer::Refused(Payload::encode(&"no").unwrap());
+        ReplyMessage { saga, step, direction, attempt, answer, trace }.encode(replies.clone())
+    };
+    let mut large = reply(2);
+    let headers = large.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    large.headers = headers.chain([("large".into(), "x".repeat(128 * 1024))]).collect();
+    for published in transport.publish(&[reply(1), large, reply(3)]).await {
+        published.unwrap();
+    }
+
+    let options = SubscribeOptions { source: replies.dead_letters(), group: "dead".into(), in_flight_max: 9 };
+    let mut dead = transport.subscribe(options).await.unwrap();
+    let dead = tokio::time::timeout(Duration::from_secs(30), dead.receive(9)).await.unwrap().unwrap();
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].envelope.headers.iter().any(|(name, _)| name == "large"));
+    let held = async {
+        while database.count("SELECT count(*) FROM held").await < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), held).await.expect("the others are held");
 }

@@ -265,18 +265,35 @@ impl Batcher {
         park_as_it_is(before, arrivals.iter().map(|(arrival, _)| arrival), plan.map(|plan| &**plan), now, why)
     }
 
-    /// Keeps replies for a worker that knows their saga's definition, and acks them after that.
+    /// Keeps replies for a worker that knows their saga's definition, and acks them after that. One that the store refuses
+    /// is dead-lettered alone.
     async fn hold(&self, held: Vec<HeldReply>, holding: Vec<EventArrival>) -> Vec<Arrival> {
         if held.is_empty() {
             return Vec::new();
         }
-        if let Err(error) = self.mover.store.hold(&held).await {
-            warn!(%error, "failed to hold replies, trying again");
-            return holding.into_iter().map(Arrival::Event).collect();
-        }
-        counter!("saga_replies_held_total").increment(held.len() as u64);
-        for arrival in holding {
-            arrival.settle(Verdict::Taken(Status::Running)).await;
+        match self.mover.store.hold(&held).await {
+            Ok(()) => {
+                counter!("saga_replies_held_total").increment(held.len() as u64);
+                for arrival in holding {
+                    arrival.settle(Verdict::Taken(Status::Running)).await;
+                }
+            }
+            Err(error) if error.is_temporary() => {
+                warn!(%error, "failed to hold replies, trying again");
+                return holding.into_iter().map(Arrival::Event).collect();
+            }
+            Err(_) if held.len() > 1 => {
+                let mut retried = Vec::new();
+                for (reply, arrival) in held.into_iter().zip(holding) {
+                    retried.extend(Box::pin(self.hold(vec![reply], vec![arrival])).await);
+                }
+                return retried;
+            }
+            Err(error) => {
+                for arrival in holding {
+                    arrival.settle(Verdict::Wrong(StoreError::Rejected(error.to_string()).into())).await;
+                }
+            }
         }
         Vec::new()
     }
