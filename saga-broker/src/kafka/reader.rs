@@ -20,7 +20,7 @@ use super::rebalance::Group;
 use super::record::Record;
 use super::subscribe::Reading;
 
-/// Starts a reader for `group`, once a broker has answered. The reader ends if nobody waits for that any more.
+/// Starts a reader for `group`, once a broker has answered.
 pub(super) async fn start(
     config: &KafkaConfig,
     group: &str,
@@ -32,8 +32,9 @@ pub(super) async fn start(
     let read = move || {
         let asked = consumer.fetch_metadata(Some(reading.topic()), deadline).map(drop);
         let is_there = asked.is_ok();
-        let is_awaited = answered.send(asked.map_err(|error| transport_error(&error))).is_ok();
-        if is_there && is_awaited {
+        // Whoever no longer waits for it has ended the reading.
+        let _ = answered.send(asked.map_err(|error| transport_error(&error)));
+        if is_there {
             run(consumer, reading);
         }
     };

@@ -30,8 +30,10 @@ impl KafkaSubscription {
     ) -> Result<Self, TransportError> {
         let group = consumer_group(&options);
         let reading = Arc::new(Reading::new(options.source, options.in_flight_max));
-        reader::start(config, &group, reading.clone()).await?;
-        Ok(KafkaSubscription { reading, producer })
+        // Made first, so that the reader ends if this future is dropped.
+        let subscription = KafkaSubscription { reading: reading.clone(), producer };
+        reader::start(config, &group, reading).await?;
+        Ok(subscription)
     }
 
     /// What the transport holds on to, to end the reader when it is closed.

@@ -169,6 +169,7 @@ mod tests {
         contact.published(0, 1, 0);
         assert!(!contact.is_lost(Instant::now()), "after ten minutes it may be one destination alone");
     }
+
     #[tokio::test(start_paused = true)]
     async fn one_destination_that_is_stuck_holds_timers_for_ten_minutes_whatever_is_confirmed_beside_it() {
         let contact = Contact::default();
