@@ -311,3 +311,31 @@ pub enum Cause {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_asked_may_know_of_the_saga() {
+        let since = Timestamp::default();
+        let asked = || Try { attempt: 1, first: 1, since, waiting: Waiting::Answer };
+        let were = [
+            StepState::Doing(asked()),
+            StepState::Closing(asked()),
+            StepState::Undoing { asked: asked(), reply: None },
+            StepState::Done(Payload::default()),
+            StepState::Refused,
+            StepState::Undone,
+        ];
+        let were_not = [
+            StepState::Early(Payload::default()),
+            StepState::Queued,
+            StepState::Skipped,
+            StepState::Waiting { asked: asked(), signal: None },
+            StepState::Pausing { asked: asked(), until: since },
+        ];
+        assert!(were.iter().all(StepState::was_asked));
+        assert!(!were_not.iter().any(StepState::was_asked));
+    }
+}
