@@ -59,9 +59,9 @@ pub(super) fn delivery_error(topic: &str, error: &KafkaError) -> PublishError {
             metric::unroutable();
             PublishError::Temporary(format!("unroutable, nobody has declared {topic}"))
         }
-        Some(Code::NotEnoughReplicas | Code::TopicAuthorizationFailed | Code::PurgeQueue) => {
-            PublishError::Temporary(why)
-        }
+        Some(Code::NotEnoughReplicas | Code::TopicAuthorizationFailed) => PublishError::Temporary(why),
+        // By this process, which closed the producer or made it anew.
+        Some(Code::PurgeQueue) => PublishError::Unreachable(why),
         Some(Code::MessageSizeTooLarge | Code::InvalidTopic) => PublishError::Permanent(why),
         _ => PublishError::Unknown(why),
     }

@@ -58,6 +58,8 @@ struct Outlet {
 enum Failure {
     /// It was not sent.
     Unsent(String),
+    /// It was not sent, because the broker is out of reach, or takes nothing from anybody.
+    Unreachable(String),
     /// It was sent, wholly or in part, and something went wrong before the last confirm.
     Unknown(String),
     /// The broker closed the channel over one of its messages.
@@ -109,9 +111,11 @@ impl Publisher {
         let Ok(Ok(_turn)) = timeout_at(until, self.turns.acquire()).await else {
             return Err(unsent(&"all channels are busy"));
         };
-        let line = self.link.line(until).await.map_err(|why| unsent(&why))?;
+        let line = self.link.line(until).await.map_err(|why| Failure::Unreachable(why.to_string()))?;
         if line.is_blocked() {
-            return Err(unsent(&"the broker takes no messages for want of memory or disk"));
+            return Err(Failure::Unreachable(
+                "the broker takes no messages for want of memory or disk".into(),
+            ));
         }
         let outlet = self.outlet(line, until).await.map_err(|why| unsent(&why))?;
         let confirms = outlet.send(part, until).await?;
@@ -194,7 +198,8 @@ fn verdicts<M: Outgoing>(
     let all = |error: PublishError| vec![Err(error); part.len()];
     match outcome {
         Ok(confirms) => judge(part, confirms),
-        Err(Failure::Unsent(why)) => all(PublishError::Unreachable(why)),
+        Err(Failure::Unsent(why)) => all(PublishError::Temporary(why)),
+        Err(Failure::Unreachable(why)) => all(PublishError::Unreachable(why)),
         Err(Failure::Refused(why)) => all(PublishError::Permanent(why)),
         Err(Failure::Unroutable(why)) => {
             metric::unroutable(part.len());
