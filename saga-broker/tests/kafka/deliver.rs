@@ -6,7 +6,7 @@ use std::time::Duration;
 use saga_broker::kafka::Kafka;
 use saga_core::port::{PublishError, SubscribeOptions, Transport};
 use saga_testkit::{KafkaProxy, Toward};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::support::*;
 
@@ -122,6 +122,24 @@ async fn a_broker_that_is_down_at_the_start_is_waited_for() {
     proxy.tcp().allow();
     connect(&transport, &topic).await;
     receive(&mut subscribe(&transport, &topic, 10).await, 1).await;
+}
+
+/// Its reader would hold partitions of the group, and nobody would take what comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_dropped_before_a_broker_has_answered_takes_no_messages() {
+    let Some(brokers) = brokers() else { return };
+    let (direct, topic) = declared(config(&brokers), "dropped").await;
+    let proxy = KafkaProxy::to(brokers.parse().unwrap()).await.unwrap();
+    proxy.tcp().refuse();
+    let transport = Kafka::new(config(&proxy.tcp().address().to_string())).unwrap();
+    let options = SubscribeOptions { source: topic.clone(), group: topic.to_string(), in_flight_max: 100 };
+    let subscribing = timeout(Duration::from_millis(200), transport.subscribe(options)).await;
+    assert!(subscribing.is_err(), "nobody has answered");
+    proxy.tcp().allow();
+    sleep(Duration::from_secs(3)).await;
+
+    publish_all(&direct, &messages(&topic, 0..200)).await;
+    receive(&mut subscribe(&direct, &topic, 200).await, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
