@@ -138,6 +138,23 @@ impl Stopping {
         }
         None
     }
+
+    /// The same for what may be dropped at any moment, and is when the runtime is to stop.
+    pub(crate) async fn until_done_or_dropped<T, E: Display, F>(
+        &mut self,
+        what: &str,
+        attempt: impl FnMut() -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut stopping = self.clone();
+        tokio::select! {
+            biased;
+            () = stopping.stopped() => None,
+            done = self.until_done(what, attempt) => done,
+        }
+    }
 }
 
 /// From a pause that nobody notices up to one that spares a server that is starting.

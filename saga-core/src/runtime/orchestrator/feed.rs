@@ -61,9 +61,8 @@ impl Feed {
         let mut missing = Some(self.contact.missing());
         while !self.stopping.is_stopping() {
             let subscribing = || transport.subscribe(options.clone());
-            let Some(subscription) =
-                self.stopping.until_done("subscribe to an orchestrator's messages", subscribing).await
-            else {
+            let what = "subscribe to an orchestrator's messages";
+            let Some(subscription) = self.stopping.until_done_or_dropped(what, subscribing).await else {
                 return;
             };
             drop(missing.take());
@@ -211,17 +210,17 @@ impl Feed {
 /// What a message says has happened, and to which saga, if an orchestrator takes such.
 fn readable(envelope: &Envelope) -> Result<(SagaId, Event), String> {
     let too_large = |bytes: usize, max: usize, place| {
-        Err(format!("its body has {bytes} bytes{place}, and {max} are the most that a saga takes"))
+        Err(format!("{place} has {bytes} bytes, and {max} are the most that a saga takes"))
     };
     let bytes = envelope.body.len();
     if bytes > EVENT_BYTES_MAX {
-        return too_large(bytes, EVENT_BYTES_MAX, "");
+        return too_large(bytes, EVENT_BYTES_MAX, "its body");
     }
     let (saga, event) = happened(Incoming::decode(envelope).map_err(|error| error.to_string())?);
     // An escape has six bytes at most.
     let journalled = if bytes > fold::ENTRY_BYTES_MAX / 8 { fold::bytes_of(&event) } else { 0 };
     if journalled > fold::ENTRY_BYTES_MAX {
-        return too_large(journalled, fold::ENTRY_BYTES_MAX, " in the journal");
+        return too_large(journalled, fold::ENTRY_BYTES_MAX, "its entry in the journal");
     }
     Ok((saga, event))
 }

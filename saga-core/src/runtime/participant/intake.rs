@@ -39,8 +39,8 @@ where
         while !self.stopping.is_stopping() {
             let (transport, options) = (self.transport.clone(), self.options.clone());
             let subscribing = || transport.subscribe(options.clone());
-            let Some(subscription) = self.stopping.until_done("subscribe to the commands", subscribing).await
-            else {
+            let what = "subscribe to the commands";
+            let Some(subscription) = self.stopping.until_done_or_dropped(what, subscribing).await else {
                 return;
             };
             if let Err(error) = self.read(subscription).await {

@@ -34,10 +34,12 @@ impl Listener {
             let subscribing = || transport.subscribe(options.clone());
             let reading = match subscription.take() {
                 Some(first) => first,
-                None => match self.stopping.until_done("subscribe to a topic", subscribing).await {
-                    Some(next) => next,
-                    None => return,
-                },
+                None => {
+                    match self.stopping.until_done_or_dropped("subscribe to a topic", subscribing).await {
+                        Some(next) => next,
+                        None => return,
+                    }
+                }
             };
             if let Err(error) = self.read(reading).await {
                 warn!(%error, topic = %self.options.source, "a subscription ended, subscribing again");
