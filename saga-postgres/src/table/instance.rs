@@ -129,11 +129,14 @@ ORDER BY definition.name, definition.version
 /// Which transaction this is.
 pub(crate) const TRANSACTION: &str = "SELECT pg_current_xact_id()::text AS xid";
 
-/// Notes at the sagas that were run as steps of the sagas `$1` that those have ended. In the order of their ids, as every
-/// statement over several sagas.
+/// Notes at the sagas that were run as steps of the sagas `$1` that those have ended; not at one that was taken back before
+/// it began, which waits for no notice. In the order of their ids, as every statement over several sagas.
 pub(crate) const NOTE_PARENT_ENDED: &str = "
 WITH child AS MATERIALIZED (
-    SELECT id FROM saga.instance WHERE parent = ANY($1) ORDER BY id FOR UPDATE
+    SELECT id FROM saga.instance
+    WHERE parent = ANY($1) AND NOT (version = 1 AND status = 'compensated')
+    ORDER BY id
+    FOR UPDATE
 )
 UPDATE saga.instance SET parent_ended_at = statement_timestamp() FROM child WHERE instance.id = child.id
 ";
