@@ -107,8 +107,12 @@ impl Store for PgStore {
             .bind(envelopes().map(|envelope| envelope.key.as_uuid()).bind_iter())
             .bind(envelopes().map(|envelope| headers_column(&envelope.headers)).bind_iter())
             .bind(envelopes().map(|envelope| envelope.body.as_ref()).bind_iter());
-        self.database.fetch(statement).await?;
-        Ok(())
+        match self.database.fetch(statement).await {
+            Ok(_) => Ok(()),
+            // A missing right or table says nothing of the replies.
+            Err(Failure::Permanent(why)) => Err(StoreError::Unavailable(why)),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     async fn held(&self, known: &[DefinitionRef], limit: usize) -> Result<Vec<HeldReply>, StoreError> {

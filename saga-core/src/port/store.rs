@@ -239,7 +239,11 @@ pub trait Store: Send + Sync + 'static {
         grace: Duration,
     ) -> Result<Vec<TimerDue>, StoreError>;
 
-    /// Keeps replies for a worker that knows their definition. Keeping one twice keeps it once.
+    /// Keeps replies for a worker that knows their definition, all or none. Keeping one twice keeps it once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Rejected`] if one of them can never be kept; alone, it is dead-lettered.
     async fn hold(&self, replies: &[HeldReply]) -> Result<(), StoreError>;
 
     /// Reads up to `limit` held replies of sagas with one of the `known` definitions. They stay until dropped.

@@ -125,9 +125,7 @@ impl EventArrival {
             // Another process knows the definition, or another build can read the saga: it stays for them.
             (
                 Source::Held(_),
-                Verdict::Wrong(
-                    OperateError::UnknownDefinition(_) | OperateError::Unreadable(_) | OperateError::Store(_),
-                ),
+                Verdict::Wrong(OperateError::UnknownDefinition(_) | OperateError::Unreadable(_)),
             ) => {}
             (Source::Held(id), Verdict::Wrong(error)) => {
                 counter!("saga_held_replies_wrong_total").increment(1);
@@ -157,7 +155,6 @@ impl EventArrival {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::StoreError;
 
     #[tokio::test]
     async fn a_held_reply_goes_only_if_no_process_could_take_it() {
@@ -169,7 +166,5 @@ mod tests {
         assert!(settled(Verdict::Taken(Status::Running)).await);
         assert!(settled(Verdict::Wrong(OperateError::NotFound(saga))).await);
         assert!(!settled(Verdict::Wrong(OperateError::UnknownDefinition("order".into()))).await);
-        let refused = StoreError::Rejected("the saga's move".into());
-        assert!(!settled(Verdict::Wrong(refused.into())).await);
     }
 }

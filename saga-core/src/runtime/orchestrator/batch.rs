@@ -278,21 +278,22 @@ impl Batcher {
                     arrival.settle(Verdict::Taken(Status::Running)).await;
                 }
             }
-            Err(error) if error.is_temporary() => {
-                warn!(%error, "failed to hold replies, trying again");
-                return holding.into_iter().map(Arrival::Event).collect();
-            }
-            Err(_) if held.len() > 1 => {
+            Err(StoreError::Rejected(_)) if held.len() > 1 => {
                 let mut retried = Vec::new();
                 for (reply, arrival) in held.into_iter().zip(holding) {
                     retried.extend(Box::pin(self.hold(vec![reply], vec![arrival])).await);
                 }
                 return retried;
             }
-            Err(error) => {
+            Err(StoreError::Rejected(why)) => {
                 for arrival in holding {
-                    arrival.settle(Verdict::Wrong(StoreError::Rejected(error.to_string()).into())).await;
+                    warn!(saga = %arrival.saga, why, "a reply is dead-lettered, because the store does not hold it");
+                    arrival.settle(Verdict::Wrong(StoreError::Rejected(why.clone()).into())).await;
                 }
+            }
+            Err(error) => {
+                warn!(%error, "failed to hold replies, trying again");
+                return holding.into_iter().map(Arrival::Event).collect();
             }
         }
         Vec::new()
