@@ -251,8 +251,8 @@ fn explain(reason: Option<&Reason>, commit: &Commit) -> Outcome {
             let why = format!("{definition} is not registered, or with another fingerprint");
             Err(CommitError::Rejected(why))
         }
-        (Some(Reason { there: false, .. }), Some(definition)) => {
-            let why = format!("{definition} was registered while the saga was to start");
+        (Some(Reason { there: false, .. }), Some(_)) => {
+            let why = format!("nothing stands in the way of saga {} any more", commit.id);
             Err(store_error(Failure::Unavailable(why)))
         }
         (Some(_), _) | (None, _) => Err(CommitError::Conflict),

@@ -161,6 +161,7 @@ mod tests {
         assert_eq!(floor.begin(&others).from(), 4_000_000);
         assert_eq!(floor.begin(&[]).from(), WHOLE);
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_search_of_the_whole_that_fails_is_not_made_again_at_once() {
         for found_before in [false, true] {

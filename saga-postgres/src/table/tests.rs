@@ -174,8 +174,8 @@ async fn drop_schema(connection: &mut PgConnection, schema: &Schema) {
     connection.ping().await.unwrap();
 }
 
-/// Ten thousand sagas, half of which have ended, some as steps of others, with a journal and a fence row each; and the setting that the
-/// framework's own connections have.
+/// Ten thousand sagas, half of which have ended, some as steps of others, with a journal and a fence row each; and the
+/// setting that the framework's own connections have.
 const MANY_ROWS: &str = "
 INSERT INTO saga.definition (name, version, fingerprint, participants)
 VALUES ('a', 1, gen_random_uuid(), '{inventory}');

@@ -219,7 +219,7 @@ impl Admission {
 
 impl State {
     /// Lets a saga of this plan in, unless others wait that would start before it: those of its type, and those of no lower
-    /// priority that wait for what it would take.
+    /// priority that lacked, when they were looked at last, what it would take.
     fn admit(&mut self, limits: &Limits, plan: &Plan, priority: u8) -> Result<(), Busy> {
         let saga = &plan.reference().name;
         let waiting = self.queue.iter().take_while(|((Reverse(theirs), _), _)| *theirs >= priority);
