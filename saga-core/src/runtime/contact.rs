@@ -49,13 +49,13 @@ impl Contact {
 
     /// What came of a batch: how many messages the broker has for sure, how many it has not answered, and to how many it
     /// said no for now. A broker that says no is there; but once it was lost, only what it confirms says that it is back.
-    pub(super) fn published(&self, confirmed: usize, unanswered: usize, refused: usize) {
+    pub(super) fn published(&self, confirmed: usize, unanswered: usize, not_taken: usize) {
         let mut unheard = self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let is_back = confirmed > 0;
         let before = unheard.filter(|before| now.duration_since(before.last) < UNHEARD_FOR);
         let was_lost = before.is_some_and(|before| !before.is_back);
-        if unanswered > 0 || refused > 0 && was_lost && !is_back {
+        if unanswered > 0 || not_taken > 0 && was_lost && !is_back {
             let since = before.map_or(now, |before| before.since);
             *unheard = Some(Unheard { since, last: now, is_back });
         } else if let Some(unheard) = &mut *unheard {

@@ -5,7 +5,7 @@
 //! is not confirmed counts as not sent. No database transaction is ever open while something is published.
 
 mod hot;
-mod refusals;
+mod postponed;
 mod sender;
 mod sweeper;
 
@@ -115,12 +115,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn rows_that_a_broker_refuses_keep_no_others_waiting() {
+    async fn rows_that_a_broker_does_not_take_keep_no_others_waiting() {
         let (gone, queue) = (Destination::new("gone").unwrap(), Destination::new("queue").unwrap());
         let transport = MemoryTransport::default();
         transport.declare(std::slice::from_ref(&queue)).await.unwrap();
-        let refused = (0..20 * BATCH_MAX as u128).map(|number| row(number, &gone));
-        let outbox = store(refused.chain([row(u128::MAX, &queue)]).collect()).await;
+        let stuck = (0..20 * BATCH_MAX as u128).map(|number| row(number, &gone));
+        let outbox = store(stuck.chain([row(u128::MAX, &queue)]).collect()).await;
         let mut tasks = Tasks::new(&RandomIds);
         let _relay = start(Arc::new(outbox), Arc::new(transport.connect()), Listeners::default(), &mut tasks);
 

@@ -8,7 +8,7 @@ use metrics::counter;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::refusals::{self, Refusals};
+use super::postponed::{self, Postponed};
 use super::{Listeners, Undeliverable};
 use crate::id::Destination;
 use crate::message::Envelope;
@@ -23,7 +23,7 @@ pub(super) struct Sender {
     confirmed: mpsc::Sender<Vec<RowId>>,
     /// Rows that are being sent or wait for their deletion, so that this process's own sweeper leaves them alone.
     held: Arc<Mutex<HashSet<RowId>>>,
-    refusals: Refusals,
+    postponed: Postponed,
 }
 
 /// Rows that the broker confirmed, on their way to be deleted.
@@ -39,7 +39,7 @@ pub(super) struct Sent {
     /// Of how many the broker has said nothing.
     pub(super) unanswered: usize,
     /// To how many it has said no for now.
-    pub(super) refused: usize,
+    pub(super) not_taken: usize,
 }
 
 impl Sender {
@@ -51,7 +51,7 @@ impl Sender {
         let (confirmed, rows) = mpsc::channel(CONFIRMED_BATCHES_MAX);
         let held = Arc::new(Mutex::new(HashSet::new()));
         let rows = Confirmed { rows, held: held.clone() };
-        (Sender { outbox, transport, listeners, confirmed, held, refusals: Refusals::default() }, rows)
+        (Sender { outbox, transport, listeners, confirmed, held, postponed: Postponed::default() }, rows)
     }
 
     /// Leaves out rows that this process is sending already.
@@ -68,16 +68,16 @@ impl Sender {
         planted!(DeletedBeforeConfirm: drop(self.outbox.delete(&ids).await));
         let results = self.transport.publish(&envelopes).await;
         let mut sorted = Sorted::default();
-        let are_any_refused = self.refusals.are_any();
+        let are_any_postponed = self.postponed.are_any();
         for ((id, envelope), result) in ids.into_iter().zip(envelopes).zip(results) {
-            if are_any_refused && result.is_ok() {
-                self.refusals.taken(&envelope.destination);
+            if are_any_postponed && result.is_ok() {
+                self.postponed.taken(&envelope.destination);
             }
             sorted.sort(id, envelope, result);
         }
         let sent = sorted.sent();
         counter!("saga_outbox_sent_total", "way" => way).increment(sent.confirmed as u64);
-        self.listeners.contact.published(sent.confirmed, sent.unanswered, sent.refused);
+        self.listeners.contact.published(sent.confirmed, sent.unanswered, sent.not_taken);
         self.store(sorted).await;
         sent
     }
@@ -88,10 +88,10 @@ impl Sender {
             let _ = self.confirmed.send(sorted.confirmed).await;
         }
         for (why, rows) in sorted.unanswered {
-            self.postpone(&rows, refusals::WAIT_MIN, &why).await;
+            self.postpone(&rows, postponed::POSTPONED_MIN, &why).await;
         }
-        for ((destination, why), rows) in sorted.refused {
-            self.postpone(&rows, self.refusals.refused(&destination), &why).await;
+        for ((destination, why), rows) in sorted.not_taken {
+            self.postpone(&rows, self.postponed.not_taken(&destination), &why).await;
         }
         if !sorted.dead.is_empty() {
             self.set_aside(sorted.dead).await;
@@ -137,7 +137,7 @@ struct Sorted {
     /// What the broker has not answered, by why.
     unanswered: BTreeMap<String, Vec<RowId>>,
     /// What the broker has said no to for now, by destination and why.
-    refused: BTreeMap<(Destination, String), Vec<RowId>>,
+    not_taken: BTreeMap<(Destination, String), Vec<RowId>>,
     dead: Vec<(RowId, Envelope, String)>,
 }
 
@@ -146,7 +146,7 @@ impl Sorted {
         Sent {
             confirmed: self.confirmed.len(),
             unanswered: self.unanswered.values().map(Vec::len).sum(),
-            refused: self.refused.values().map(Vec::len).sum(),
+            not_taken: self.not_taken.values().map(Vec::len).sum(),
         }
     }
 
@@ -160,7 +160,7 @@ impl Sorted {
         match result {
             Ok(()) => self.confirmed.push(id),
             Err(PublishError::Temporary(why)) => {
-                self.refused.entry((envelope.destination, why)).or_default().push(id);
+                self.not_taken.entry((envelope.destination, why)).or_default().push(id);
             }
             Err(PublishError::Unreachable(why)) => self.unanswered.entry(why).or_default().push(id),
             Err(PublishError::Unknown(why)) => {
