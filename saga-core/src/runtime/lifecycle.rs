@@ -159,3 +159,24 @@ impl Stopping {
 
 /// From a pause that nobody notices up to one that spares a server that is starting.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::port::RandomIds;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_dropped_does_not_keep_the_runtime_from_stopping() {
+        let mut tasks = Tasks::new(&RandomIds);
+        let mut stopping = tasks.stopping();
+        tasks.spawn(async move {
+            let unanswered = std::future::pending::<Result<(), String>>;
+            assert!(stopping.until_done_or_dropped("subscribe", unanswered).await.is_none());
+        });
+        let begun = Instant::now();
+        tasks.stop(Duration::from_secs(5)).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}
