@@ -15,6 +15,7 @@ use saga_core::port::{IdSource, RandomIds};
 use saga_postgres::sqlx::Postgres;
 use saga_postgres::sqlx::migrate::MigrateDatabase;
 use saga_postgres::{Config, PgFence, PgStore};
+use saga_testkit::suite::server;
 use tokio::time::{sleep, timeout};
 
 #[tokio::test]
@@ -39,16 +40,6 @@ async fn every_order_that_was_shipped_is_charged_once_and_no_other_is() {
     let balance = Balance::of(&gateway);
     assert_eq!(balance.standing, shipped, "{balance:?}");
     assert!(balance.asked_again > 0 && balance.voided > 0, "{balance:?}");
-}
-
-/// A server's address; the test is skipped, and says so, if none is named.
-fn server(variable: &str) -> Option<String> {
-    let url = std::env::var(variable).ok();
-    if url.is_none() {
-        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "{variable} is not set");
-        eprintln!("skipped: set {variable}");
-    }
-    url
 }
 
 /// A new database with the framework's tables.

@@ -16,6 +16,7 @@ use process::Process;
 use saga_core::port::{IdSource, RandomIds};
 use saga_postgres::sqlx::Postgres;
 use saga_postgres::sqlx::migrate::MigrateDatabase;
+use saga_testkit::suite::server;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -177,16 +178,6 @@ impl Services {
         }
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
-}
-
-/// Where a server is; if nobody says, the test is skipped.
-fn server(variable: &str) -> Option<String> {
-    let address = std::env::var(variable).ok();
-    if address.is_none() {
-        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "{variable} is not set");
-        eprintln!("skipped: set {variable}");
-    }
-    address
 }
 
 /// Where a service listens, once it does: its log says so.

@@ -16,6 +16,7 @@ use saga_core::{Notification, Saga, saga};
 use saga_postgres::sqlx::migrate::MigrateDatabase;
 use saga_postgres::sqlx::{self, PgPool, Postgres};
 use saga_postgres::{Config, PgStore};
+use saga_testkit::suite::server;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
@@ -142,16 +143,6 @@ async fn database(url: &str, test: &str) -> (Arc<PgStore>, PgPool) {
     let pool = PgPool::connect(&url).await.unwrap();
     sqlx::raw_sql(TABLES).execute(&pool).await.unwrap();
     (Arc::new(PgStore::connect(&config).await.unwrap()), pool)
-}
-
-/// A server's address; the test is skipped, and says so, if none is named.
-fn server(variable: &str) -> Option<String> {
-    let url = std::env::var(variable).ok();
-    if url.is_none() {
-        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "{variable} is not set");
-        eprintln!("skipped: set {variable}");
-    }
-    url
 }
 
 const TABLES: &str = "

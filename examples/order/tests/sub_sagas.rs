@@ -19,6 +19,7 @@ use saga_core::{Command, Compensate, NotRun, Outcome, Participant, Run, Saga, St
 use saga_postgres::sqlx::Postgres;
 use saga_postgres::sqlx::migrate::MigrateDatabase;
 use saga_postgres::{Config, PgStore};
+use saga_testkit::suite::server;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
@@ -167,16 +168,6 @@ async fn stands(shipping: &Orchestrator<PgStore>, saga: saga_core::id::SagaId, w
     while shipping.show(saga).await.unwrap().unwrap().summary.status != wanted {
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// A server's address; the test is skipped, and says so, if none is named.
-fn server(variable: &str) -> Option<String> {
-    let url = std::env::var(variable).ok();
-    if url.is_none() {
-        assert!(std::env::var("SAGA_REQUIRE_SERVERS").as_deref() != Ok("1"), "{variable} is not set");
-        eprintln!("skipped: set {variable}");
-    }
-    url
 }
 
 /// A store in a new database.
